@@ -1,0 +1,1 @@
+"""What the web process and the training process share: one database and its rules."""

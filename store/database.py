@@ -1,0 +1,139 @@
+"""The engine, and the two ways to use it: `reading()` and `writing()`.
+
+Everything that is particular to one database system is in this file.
+"""
+
+import importlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError as DriverError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from store.errors import DatabaseError
+
+BUSY_TIMEOUT_SECONDS = 30
+
+# A checkpoint of the write-ahead log that races a write can lose committed rows in every release
+# before these: https://sqlite.org/wal.html#walresetbug
+_WAL_FIXED_IN = (3, 51, 3)
+_WAL_BACKPORTS = ((3, 44, 6), (3, 50, 7))
+
+_ADVICE = {
+    "database or disk is full": "The disk is full: free some space, then try again.",
+    "readonly database": "The database file is read-only: give this user write access to it.",
+    "unable to open database file": (
+        "The database file cannot be opened: check that its folder exists and can be written to."
+    ),
+    "database is locked": (
+        f"Another process held the database for over {BUSY_TIMEOUT_SECONDS} s: try again."
+    ),
+    "malformed": "The database file is damaged: restore it from a backup.",
+    "not a database": "The file is no SQLite database: point TENFOLD_DATABASE_URL elsewhere.",
+    "disk I/O error": "The disk reported an error: check that it is not full, and its health.",
+    "no such table": "The database has not been migrated: run `make migrate`.",
+}
+
+
+def pick_sqlite_driver() -> ModuleType:
+    """Return the DB-API module with the newest SQLite library: pysqlite3 or the interpreter's."""
+    try:
+        bundled = importlib.import_module("pysqlite3")
+    except ImportError:
+        return sqlite3
+    newest: ModuleType = max(bundled, sqlite3, key=lambda driver: driver.sqlite_version_info)
+    return newest
+
+
+def choose_journal_mode(sqlite_version: tuple[int, ...]) -> str:
+    """Return `wal` where that is safe with two processes, else `truncate` (slower, as safe)."""
+    if sqlite_version >= _WAL_FIXED_IN:
+        return "wal"
+    is_backport = any(
+        sqlite_version[:2] == fixed[:2] and sqlite_version >= fixed for fixed in _WAL_BACKPORTS
+    )
+    return "wal" if is_backport else "truncate"
+
+
+class Database:
+    """One database, by its SQLAlchemy URL. Safe to share between threads, not across a fork."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _create_sqlite_engine(url) if self.is_sqlite else create_engine(url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A snapshot: every query in the block sees the same state. Nothing is written."""
+        with _translated_errors(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction: all of the block's writes happen, or none.
+
+        On SQLite it takes the write lock at its start (`BEGIN IMMEDIATE`), because a read that
+        turns into a write ignores the busy timeout.
+        Raises DatabaseError, with what to do, when the database refuses.
+        """
+        writer = self.engine.execution_options(tenfold_writing=True)
+        with _translated_errors(), Session(writer, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _create_sqlite_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if not parsed.database or parsed.database == ":memory:":
+        raise DatabaseError(
+            "The database must be a file, because two processes share it: "
+            "set TENFOLD_DATABASE_URL to sqlite:////folder/tenfold.db"
+        )
+    try:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"The database folder cannot be made: {error}") from error
+    driver = pick_sqlite_driver()
+    engine = create_engine(url, module=driver, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    journal_mode = choose_journal_mode(driver.sqlite_version_info)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # The driver must not begin transactions by itself: `begin` below decides which kind.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+        # Takes effect on a new file only; lets deletions give space back later.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != journal_mode:
+            connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+        # An acknowledged job survives a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        is_writing = connection.get_execution_options().get("tenfold_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except DriverError as error:
+        advice = next((text for key, text in _ADVICE.items() if key in str(error.orig)), None)
+        if advice is None and not isinstance(error, OperationalError):
+            raise
+        raise DatabaseError(advice or f"The database refused: {error.orig}") from error

@@ -1,0 +1,285 @@
+"""Every legal transition of a job. Nobody else writes `status`.
+
+    queued ──claim──▶ running ──succeed──▶ succeeded
+      ▲  │              │ ├──────fail────▶ failed
+      │  └─cancel──┐    │ └─cancel─▶ cancelling ──confirm_cancel─▶ cancelled
+      │            ▼    │pause
+      │        cancelled▼
+      └──resume──── paused
+
+Each function runs inside the caller's `Database.writing()` block, so what the caller writes
+beside it (a published model, say) happens together with the transition or not at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store import checkpoints, events
+from store.artifacts import ArtifactStore
+from store.clock import utc_now
+from store.errors import ConflictError, InvalidTransitionError, NotFoundError, StaleAttemptError
+from store.specs import JobRequest, TrainingSpec
+from store.tables import Job, JobStatus
+
+CRASHES_UNTIL_POISON = 3
+
+# While one of these holds, the worker that claimed the job may still write to it.
+_OWNED = {JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.PAUSED}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to write to a job, until another attempt begins."""
+
+    job_id: int
+    attempt: int
+    worker_id: str
+    spec: TrainingSpec
+    model_name: str
+
+
+def submit(
+    session: Session, request: JobRequest, *, idempotency_key: str | None = None
+) -> tuple[Job, bool]:
+    """Queue a job and return it with True; with False when the key has made it before.
+
+    Raises ConflictError (`idempotency_key_reused`) when the key came with another request.
+    """
+    asked = request.model_dump(exclude_unset=True, mode="json")
+    if idempotency_key is not None:
+        known = session.scalar(select(Job).where(Job.idempotency_key == idempotency_key))
+        if known is not None:
+            if known.request != asked:
+                raise ConflictError(
+                    "This Idempotency-Key came with another request before: "
+                    "send a new key, or the same body.",
+                    code="idempotency_key_reused",
+                )
+            return known, False
+    job = Job(
+        status=JobStatus.QUEUED,
+        priority=request.priority,
+        request=asked,
+        spec=request.resolve().model_dump(mode="json"),
+        model_name=request.resolve_model_name(),
+        idempotency_key=idempotency_key,
+        attempt=0,
+        crashes=0,
+        heartbeats=0,
+    )
+    session.add(job)
+    session.flush()
+    events.append(session, job.id, "submitted", "The job was queued.")
+    return job, True
+
+
+def get(session: Session, job_id: int) -> Job:
+    """Return the job. Raises NotFoundError (`job_not_found`)."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.", code="job_not_found")
+    return job
+
+
+def list_page(
+    session: Session, *, status: JobStatus | None = None, before: int | None = None, limit: int = 50
+) -> list[Job]:
+    """Return up to `limit` jobs, newest first, with ids below `before`."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if before is not None:
+        query = query.where(Job.id < before)
+    return list(session.scalars(query))
+
+
+def claim(session: Session, worker_id: str) -> Claim | None:
+    """Take the next queued job: highest priority first, then oldest. None when the queue is empty.
+
+    No two workers get the same attempt: the write lock (SQLite) or the row lock decides.
+    """
+    job = session.scalar(
+        select(Job)
+        .where(Job.status == JobStatus.QUEUED)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if job is None:
+        return None
+    job.status = JobStatus.RUNNING
+    job.attempt += 1
+    job.worker_id = worker_id
+    job.started_at = job.started_at or utc_now()
+    events.append(
+        session,
+        job.id,
+        "claimed",
+        f"Worker {worker_id} began attempt {job.attempt}.",
+        {"worker": worker_id, "attempt": job.attempt},
+    )
+    return Claim(
+        job.id, job.attempt, worker_id, TrainingSpec.model_validate(job.spec), job.model_name
+    )
+
+
+def get_owned(session: Session, claim: Claim) -> Job:
+    """Return the claimed job, locked for this transaction.
+
+    Raises StaleAttemptError when the job has ended, was given back, or has a newer attempt:
+    whatever the caller was about to write must not be written.
+    """
+    job = session.scalar(select(Job).where(Job.id == claim.job_id).with_for_update())
+    if job is None or job.attempt != claim.attempt or job.status not in _OWNED:
+        raise StaleAttemptError(
+            f"Attempt {claim.attempt} of job {claim.job_id} no longer owns the job."
+        )
+    return job
+
+
+def heartbeat(session: Session, claim: Claim, progress: dict[str, Any] | None) -> JobStatus:
+    """Keep the lease and return the status, which tells the worker to go on or to stop.
+
+    Raises StaleAttemptError when the job belongs to somebody else by now.
+    """
+    job = get_owned(session, claim)
+    job.heartbeats += 1
+    job.progress = progress
+    return job.status
+
+
+def succeed(session: Session, claim: Claim, progress: dict[str, Any] | None) -> None:
+    """running → succeeded. Raises InvalidTransitionError when a cancel or pause came first."""
+    job = get_owned(session, claim)
+    if job.status is not JobStatus.RUNNING:
+        raise InvalidTransitionError(f"Job {job.id} is {job.status}: it cannot succeed now.")
+    job.progress = progress
+    job.crashes = 0
+    _end(session, job, JobStatus.SUCCEEDED, "The job succeeded.")
+
+
+def fail(session: Session, claim: Claim, error: dict[str, Any]) -> None:
+    """running → failed, with `error` = {code, message, traceback}; cancelling → cancelled."""
+    job = get_owned(session, claim)
+    job.error = error
+    if job.status is JobStatus.CANCELLING:
+        _end(session, job, JobStatus.CANCELLED, "The job failed while it was being cancelled.")
+    else:
+        _end(session, job, JobStatus.FAILED, error["message"])
+
+
+def confirm_cancel(session: Session, claim: Claim) -> None:
+    """cancelling → cancelled, by the worker that has stopped."""
+    job = get_owned(session, claim)
+    if job.status is not JobStatus.CANCELLING:
+        raise InvalidTransitionError(f"Job {job.id} is {job.status}: nobody asked to cancel it.")
+    _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
+
+
+def release(session: Session, claim: Claim) -> None:
+    """Give the job back without ending it: running → queued; a paused job stays paused."""
+    job = get_owned(session, claim)
+    job.worker_id = None
+    if job.status is JobStatus.CANCELLING:
+        _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
+    elif job.status is JobStatus.RUNNING:
+        job.status = JobStatus.QUEUED
+        events.append(session, job.id, "requeued", "The worker stopped; the job is queued again.")
+
+
+def cancel(session: Session, job_id: int) -> Job:
+    """Ask a job to stop: at once when nobody runs it, else running → cancelling.
+
+    Asking twice is harmless. Raises InvalidTransitionError when the job has ended.
+    """
+    job = get(session, job_id)
+    if job.status.is_ended:
+        raise InvalidTransitionError(
+            f"Job {job_id} has already {_past(job.status)}: there is nothing to cancel.",
+            code="job_already_ended",
+        )
+    if job.worker_id is None:
+        _end(session, job, JobStatus.CANCELLED, "The job was cancelled before it ran on.")
+    elif job.status is not JobStatus.CANCELLING:
+        job.status = JobStatus.CANCELLING
+        events.append(session, job.id, "cancelling", "The worker was asked to stop.")
+    return job
+
+
+def pause(session: Session, job_id: int) -> Job:
+    """queued or running → paused. A running worker writes a checkpoint and lets go."""
+    job = get(session, job_id)
+    if job.status is JobStatus.PAUSED:
+        return job
+    if job.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
+        raise InvalidTransitionError(
+            f"Job {job_id} is {job.status}: only a queued or running job can be paused."
+        )
+    job.status = JobStatus.PAUSED
+    events.append(session, job.id, "paused", "The job was paused.")
+    return job
+
+
+def resume(session: Session, job_id: int) -> Job:
+    """paused → queued; it continues from its last checkpoint."""
+    job = get(session, job_id)
+    if job.status is not JobStatus.PAUSED:
+        raise InvalidTransitionError(
+            f"Job {job_id} is {job.status}: only a paused job can be resumed."
+        )
+    job.status = JobStatus.QUEUED
+    job.worker_id = None
+    events.append(session, job.id, "resumed", "The job was queued again.")
+    return job
+
+
+def requeue_abandoned(session: Session, job_id: int, attempt: int) -> None:
+    """Take the job of a silent worker back; after three crashes in a row it fails as poison."""
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None or job.attempt != attempt or job.status not in _OWNED:
+        return
+    job.crashes += 1
+    job.worker_id = None
+    events.append(
+        session,
+        job.id,
+        "abandoned",
+        f"The worker of attempt {attempt} fell silent.",
+        {"attempt": attempt, "crashes": job.crashes},
+    )
+    if job.status is JobStatus.CANCELLING:
+        _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
+    elif job.crashes >= CRASHES_UNTIL_POISON:
+        message = f"The worker died {job.crashes} times in a row while it ran this job."
+        job.error = {"code": "poison", "message": message, "traceback": None}
+        _end(session, job, JobStatus.FAILED, message)
+    elif job.status is JobStatus.RUNNING:
+        job.status = JobStatus.QUEUED
+
+
+def delete(session: Session, job_id: int, artifacts: ArtifactStore) -> None:
+    """Delete an ended job with its metrics, events and checkpoints; its model stays.
+
+    Raises InvalidTransitionError (`job_not_ended`) while the job is queued, paused or running.
+    """
+    job = get(session, job_id)
+    if not job.status.is_ended:
+        raise InvalidTransitionError(
+            f"Job {job_id} is {job.status}: cancel it first, then delete it.", code="job_not_ended"
+        )
+    checkpoints.delete_all(session, job_id, artifacts)
+    session.delete(job)
+
+
+def _end(session: Session, job: Job, status: JobStatus, message: str) -> None:
+    job.status = status
+    job.worker_id = None
+    job.finished_at = utc_now()
+    events.append(session, job.id, str(status), message)
+
+
+def _past(status: JobStatus) -> str:
+    return "been cancelled" if status is JobStatus.CANCELLED else str(status)

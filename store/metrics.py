@@ -1,0 +1,39 @@
+"""The numbers of a run: one row a report within an epoch, one row an epoch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from store.reports import EpochReport, StepReport
+from store.tables import EpochMetric, StepMetric
+
+
+def append(session: Session, job_id: int, reports: Sequence[StepReport | EpochReport]) -> None:
+    """Add the reports. The caller has checked that its attempt owns the job."""
+    for report in reports:
+        table = StepMetric if isinstance(report, StepReport) else EpochMetric
+        session.add(table(job_id=job_id, **asdict(report)))
+
+
+def discard_after(session: Session, job_id: int, step: int) -> None:
+    """Forget what came after the checkpoint that a new attempt goes on from."""
+    for table in (StepMetric, EpochMetric):
+        session.execute(delete(table).where(table.job_id == job_id, table.step > step))
+
+
+def list_steps(
+    session: Session, job_id: int, *, after: int | None = None, limit: int = 1000
+) -> list[StepMetric]:
+    """Return up to `limit` step metrics in order, with steps above `after`."""
+    query = select(StepMetric).where(StepMetric.job_id == job_id).order_by(StepMetric.step)
+    if after is not None:
+        query = query.where(StepMetric.step > after)
+    return list(session.scalars(query.limit(limit)))
+
+
+def list_epochs(session: Session, job_id: int) -> list[EpochMetric]:
+    """Return the epoch metrics in order."""
+    query = select(EpochMetric).where(EpochMetric.job_id == job_id).order_by(EpochMetric.epoch)
+    return list(session.scalars(query))

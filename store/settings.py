@@ -1,0 +1,62 @@
+"""Settings: environment variables `TENFOLD_…`, or the same names in a `.env` file."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="TENFOLD_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    data: Path = Field(
+        default=Path("data"),
+        description="Folder of the database, the data sets and their packed copies.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database. Default: `tenfold.db` in the data folder.",
+    )
+    artifacts_url: str = Field(
+        default="database:",
+        pattern=r"^(database:|file:///.+)$",
+        description="Where checkpoints and models are kept: `database:` or `file:///folder`.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Device of the worker: `auto`, `cpu`, `cuda` or `cuda:1`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe message that is logged."
+    )
+    heartbeat_interval_seconds: float = Field(
+        default=5.0, gt=0, description="How often a worker says that it is alive."
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a silent worker keeps its job before another may take it.",
+    )
+    checkpoint_interval_seconds: float = Field(
+        default=60.0, gt=0, description="Longest time between two checkpoints of a running job."
+    )
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data / 'tenfold.db').resolve()}"
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Where users put data sets: `<name>/{train,test}/<class>/*`."""
+        return self.data / "datasets"
+
+    @property
+    def packed_folder(self) -> Path:
+        """Where the worker keeps decoded copies; safe to delete while nothing runs."""
+        return self.data / "packed"
