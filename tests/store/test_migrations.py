@@ -1,0 +1,143 @@
+"""The schema moves up and down without losing anything, whoever asks and however many at once."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
+
+from store import migrations
+from store.database import Database
+from store.errors import DatabaseError
+from store.tables import Base
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'tenfold.db'}")
+    yield database
+    database.dispose()
+
+
+def list_tables(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names())
+
+
+def test_upgrade_makes_exactly_the_tables_that_the_code_uses(database: Database) -> None:
+    """Autogenerate finds nothing to add, drop or change."""
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert differences == []
+
+
+def test_the_schema_goes_up_down_and_up_again(database: Database) -> None:
+    migrations.upgrade(database)
+    tables = list_tables(database)
+    command.downgrade(migrations.configure(database), "base")
+    assert list_tables(database) == {"alembic_version"}
+    migrations.upgrade(database)
+    assert list_tables(database) == tables == {*Base.metadata.tables, "alembic_version"}
+
+
+def test_a_second_upgrade_keeps_the_rows(database: Database) -> None:
+    migrations.upgrade(database)
+    with database.writing() as session:
+        session.execute(text("INSERT INTO networks VALUES ('lenet', '{}', '<svg/>')"))
+    migrations.upgrade(database)
+    with database.reading() as session:
+        assert session.scalar(text("SELECT name FROM networks")) == "lenet"
+
+
+def test_a_failed_upgrade_leaves_the_schema_as_it_was(database: Database) -> None:
+    """The DDL runs in one transaction, so a table in the way undoes the tables before it."""
+    with database.writing() as session:
+        session.execute(text("CREATE TABLE step_metrics (in_the_way INTEGER)"))
+    with pytest.raises(OperationalError, match="already exists"):
+        migrations.upgrade(database)
+    assert list_tables(database) == {"step_metrics"}
+
+
+def test_foreign_keys_are_enforced_after_an_upgrade(database: Database) -> None:
+    """The migration switches them off on its own connection only."""
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_database_of_a_newer_version_is_refused_with_advice(database: Database) -> None:
+    migrations.upgrade(database)
+    with database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match=r"at schema 9999.* start the newer version"):
+        migrations.upgrade(database)
+
+
+def test_processes_that_upgrade_at_once_all_succeed(tmp_path: Path) -> None:
+    """Four processes wait for one signal, then race for an empty database."""
+    url = f"sqlite:///{tmp_path / 'tenfold.db'}"
+    program = (
+        "import sys; from store.database import Database; from store import migrations;"
+        "database = Database(sys.argv[1]); print('ready', flush=True); sys.stdin.readline();"
+        "migrations.upgrade(database); print(migrations.read_revision(database))"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    outcomes = [(*racer.communicate(timeout=40), racer.returncode) for racer in racers]
+    head = ScriptDirectory(str(ROOT / "alembic")).get_current_head()
+    assert outcomes == [(f"{head}\n", "", 0)] * 4
+
+
+def test_the_command_line_migrates_the_database_that_the_settings_name(tmp_path: Path) -> None:
+    """`alembic` alone, as a developer runs it, reads TENFOLD_DATA."""
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env={**os.environ, "TENFOLD_DATA": str(tmp_path)},
+        check=True,
+        capture_output=True,
+    )
+    database = Database(f"sqlite:///{tmp_path / 'tenfold.db'}")
+    assert set(Base.metadata.tables) <= list_tables(database)
+    database.dispose()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "alembic").rglob("*.py")), ids=lambda p: p.name)
+def test_migrations_import_only_the_store(path: Path) -> None:
+    """The folder is no package, so import-linter cannot see it."""
+    allowed = {"alembic", "sqlalchemy", "store", *sys.stdlib_module_names}
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            imported.add(node.module.split(".")[0])
+    assert imported <= allowed
