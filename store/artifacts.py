@@ -8,13 +8,13 @@ import hashlib
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from sqlalchemy import event, func, select
 from sqlalchemy import delete as sql_delete
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from store.errors import ArtifactError, NotFoundError
@@ -188,7 +188,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _call_once_after(session: Session, moment: str, function, artifact_id: str) -> None:  # type: ignore[no-untyped-def]
+def _call_once_after(
+    session: Session, moment: str, function: Callable[[str], None], artifact_id: str
+) -> None:
     def call(_session: Session) -> None:
         function(artifact_id)
 

@@ -84,9 +84,12 @@ class Database:
         Raises DatabaseError, with what to do, when the database refuses.
         """
         writer = self.engine.execution_options(tenfold_writing=True)
-        with _translated_errors(), Session(writer, expire_on_commit=False) as session:
+        with (
+            _translated_errors(),
+            Session(writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
-            session.commit()
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -114,7 +114,7 @@ _Overrides = create_model(
 )
 
 
-class JobRequest(_Overrides):  # type: ignore[misc, valid-type]
+class JobRequest(_Overrides):
     """What a client asks for: a recipe, and the fields of it to change."""
 
     recipe: RecipeName = Field(default="tutorial", description="The TrainingSpec to start from.")

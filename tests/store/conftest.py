@@ -1,0 +1,36 @@
+"""A real, migrated SQLite file for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store import jobs, migrations
+from store.artifacts import ArtifactStore, open_store
+from store.database import Database
+from store.jobs import Claim
+from store.specs import JobRequest
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'tenfold.db'}")
+    migrations.upgrade(database)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(params=["database", "folder"])
+def artifacts(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    url = "database:" if request.param == "database" else f"file://{tmp_path / 'artifacts'}"
+    return open_store(url)
+
+
+@pytest.fixture
+def claim(database: Database) -> Claim:
+    """The right to write to a running job."""
+    with database.writing() as session:
+        jobs.submit(session, JobRequest(dataset="shapes"))
+        claim = jobs.claim(session, "worker-1")
+    assert claim is not None
+    return claim

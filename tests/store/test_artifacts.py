@@ -1,0 +1,107 @@
+"""Both artifact stores keep the same promises."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from store.artifacts import CHUNK_BYTES, ArtifactStore, FolderArtifacts
+from store.database import Database
+from store.errors import ArtifactError, NotFoundError
+from store.tables import Artifact, ArtifactChunk, ArtifactFile
+
+FILES = {
+    "empty": b"",
+    "small.json": b"{}",
+    "exact": bytes(CHUNK_BYTES),
+    "large": bytes(range(256)) * (CHUNK_BYTES // 64),
+}
+
+
+class DeliberateError(Exception):
+    pass
+
+
+def put(database: Database, artifacts: ArtifactStore) -> str:
+    with database.writing() as session:
+        return artifacts.put(session, FILES).id
+
+
+def test_what_is_put_is_read_back(database: Database, artifacts: ArtifactStore) -> None:
+    artifact_id = put(database, artifacts)
+    with database.reading() as session:
+        assert artifacts.read_all(session, artifact_id) == FILES
+
+
+def test_a_stream_never_holds_more_than_a_chunk(
+    database: Database, artifacts: ArtifactStore
+) -> None:
+    artifact_id = put(database, artifacts)
+    with database.reading() as session:
+        sizes = [len(chunk) for chunk in artifacts.stream(session, artifact_id, "large")]
+    assert sizes == [CHUNK_BYTES] * 4
+
+
+def test_a_file_that_was_not_put_is_not_found(database: Database, artifacts: ArtifactStore) -> None:
+    artifact_id = put(database, artifacts)
+    for name in ("other", "../small.json", ""):
+        with database.reading() as session, pytest.raises(NotFoundError):
+            artifacts.read(session, artifact_id, name)
+
+
+def test_a_rolled_back_put_leaves_nothing(
+    database: Database, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    with pytest.raises(DeliberateError), database.writing() as session:
+        artifacts.put(session, FILES)
+        raise DeliberateError
+    assert_nothing_is_left(database, tmp_path)
+
+
+def test_delete_leaves_nothing(
+    database: Database, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    artifact_id = put(database, artifacts)
+    with database.writing() as session:
+        artifacts.delete(session, artifact_id)
+    assert_nothing_is_left(database, tmp_path)
+
+
+def test_a_rolled_back_delete_keeps_the_bytes(database: Database, artifacts: ArtifactStore) -> None:
+    artifact_id = put(database, artifacts)
+    with pytest.raises(DeliberateError), database.writing() as session:
+        artifacts.delete(session, artifact_id)
+        raise DeliberateError
+    with database.reading() as session:
+        assert artifacts.read_all(session, artifact_id) == FILES
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated"])
+def test_damage_is_noticed(database: Database, artifacts: ArtifactStore, damage: str) -> None:
+    artifact_id = put(database, artifacts)
+    changed = b"[}" if damage == "flipped" else b"{"
+    if isinstance(artifacts, FolderArtifacts):
+        (artifacts.folder / artifact_id / "small.json").write_bytes(changed)
+    else:
+        with database.writing() as session:
+            chunk = session.get(ArtifactChunk, (artifact_id, "small.json", 0))
+            assert chunk is not None
+            chunk.data = changed
+    with database.reading() as session, pytest.raises(ArtifactError, match="damaged"):
+        artifacts.read(session, artifact_id, "small.json")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    with (
+        pytest.raises(ArtifactError, match="write access"),
+        database.writing() as session,
+    ):
+        FolderArtifacts(tmp_path / "taken").put(session, FILES)
+
+
+def assert_nothing_is_left(database: Database, tmp_path: Path) -> None:
+    with database.reading() as session:
+        for table in (Artifact, ArtifactFile, ArtifactChunk):
+            assert session.scalars(select(table)).all() == []
+    assert list((tmp_path / "artifacts").glob("*")) == []
