@@ -1,0 +1,60 @@
+# Everything a user or developer runs. `make` alone lists it.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help install migrate serve demo test lint types contracts format lock check clean
+
+bin := .venv/bin
+# Written last, so that an interrupted installation continues and a complete one costs nothing.
+ready := .venv/.complete
+# Narrow a test run: make test TESTS="tests/store -k claim"
+TESTS ?=
+
+help: ## this list
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(ready): requirements.lock pyproject.toml scripts/install.sh
+	@scripts/install.sh
+
+install: $(ready) ## make .venv (Python 3.11 to 3.13, 6 GB; PYTHON=/path/to/python3 chooses one)
+
+migrate: $(ready) ## bring the database to this version's schema (the processes also do)
+	@$(bin)/python -m alembic upgrade head
+
+serve: $(ready) ## run the API and a worker until Ctrl-C
+	@$(bin)/python scripts/serve.py
+
+demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: images you have)
+	@$(bin)/python scripts/demo.py $(if $(CIFAR10),--cifar10 "$(CIFAR10)")
+
+test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
+	@$(bin)/python -m pytest $(TESTS)
+
+lint: $(ready) ## style of Python, shell, Dockerfile and Compose files
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/shellcheck .ci/run scripts/*.sh docker/*.sh
+	@$(bin)/hadolint docker/Dockerfile
+	@$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.cpu.yml
+
+types: $(ready) ## mypy, strict
+	@$(bin)/mypy
+	@# Apart, because from here the folder would shadow the package of its name.
+	@cd alembic && MYPYPATH=.. ../$(bin)/mypy --config-file ../pyproject.toml env.py versions
+
+contracts: $(ready) ## who may import whom
+	@$(bin)/lint-imports
+
+format: $(ready) ## rewrite the sources in house style
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+lock: $(ready) ## renew requirements.lock from pyproject.toml (UPGRADE=1: to the newest versions)
+	@$(bin)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --quiet $(if $(UPGRADE),--upgrade) \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+check: lint types contracts test ## all that must pass before a commit
+
+clean: ## remove what can be made again; never the data folder
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
