@@ -1,11 +1,10 @@
 """Every legal transition of a job. Nobody else writes `status`.
 
-    queued ──claim──▶ running ──succeed──▶ succeeded
-      ▲  │              │ ├──────fail────▶ failed
-      │  └─cancel──┐    │ └─cancel─▶ cancelling ──confirm_cancel─▶ cancelled
-      │            ▼    │pause
-      │        cancelled▼
-      └──resume──── paused
+    queued     claim → running      cancel → cancelled    pause → paused
+    running    succeed → succeeded  fail → failed         cancel → cancelling   pause → paused
+               release, requeue_abandoned → queued
+    cancelling release, fail, requeue_abandoned → cancelled
+    paused     resume → queued      cancel → cancelled
 
 Each function runs inside the caller's `Database.writing()` block, so what the caller writes
 beside it (a published model, say) happens together with the transition or not at all.
@@ -140,6 +139,14 @@ def get_owned(session: Session, claim: Claim) -> Job:
     return job
 
 
+def read_owned_status(session: Session, claim: Claim) -> JobStatus | None:
+    """Return the claimed job's status, or None when the claim no longer owns it."""
+    job = session.get(Job, claim.job_id)
+    if job is None or job.attempt != claim.attempt or job.status not in _OWNED:
+        return None
+    return job.status
+
+
 def heartbeat(session: Session, claim: Claim, progress: dict[str, Any] | None) -> JobStatus:
     """Keep the lease and return the status, which tells the worker to go on or to stop.
 
@@ -171,16 +178,11 @@ def fail(session: Session, claim: Claim, error: dict[str, Any]) -> None:
         _end(session, job, JobStatus.FAILED, error["message"])
 
 
-def confirm_cancel(session: Session, claim: Claim) -> None:
-    """cancelling → cancelled, by the worker that has stopped."""
-    job = get_owned(session, claim)
-    if job.status is not JobStatus.CANCELLING:
-        raise InvalidTransitionError(f"Job {job.id} is {job.status}: nobody asked to cancel it.")
-    _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
-
-
 def release(session: Session, claim: Claim) -> None:
-    """Give the job back without ending it: running → queued; a paused job stays paused."""
+    """The worker has stopped before the end.
+
+    cancelling → cancelled; running → queued, without counting as a crash; paused stays paused.
+    """
     job = get_owned(session, claim)
     job.worker_id = None
     if job.status is JobStatus.CANCELLING:

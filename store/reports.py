@@ -1,32 +1,32 @@
-"""The numbers that training yields and `metrics` keeps."""
+"""The numbers that a training yields and that the job keeps."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """The running loss: the mean over the steps since the report before."""
+    """The running loss: the mean over the last `report_every_steps` steps of this epoch."""
 
-    epoch: int
-    step: int
+    epoch: int  # counted from 1
+    step: int  # counted from 1 over the whole job
     loss: float
     learning_rate: float
-    images_per_second: float
-    elapsed_seconds: float
+    images_per_second: float  # since the last report
+    elapsed_seconds: float  # since the job's first step, interruptions left out
     seconds_left: float
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one pass over the training images came to. Accuracies are shares from 0 to 1."""
+    """An epoch's end: means over the epoch's training batches, and over the test images."""
 
     epoch: int
     step: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float  # 0..1, of the network as it was at each step
     test_loss: float
     test_accuracy: float
     learning_rate: float
-    images_per_second: float
+    images_per_second: float  # of training, over the epoch
     elapsed_seconds: float
     seconds_left: float

@@ -49,7 +49,7 @@ def test_deleting_a_job_deletes_its_checkpoints(
     add(database, artifacts, claim, 10)
     with database.writing() as session:
         jobs.cancel(session, claim.job_id)
-        jobs.confirm_cancel(session, claim)
+        jobs.release(session, claim)
         jobs.delete(session, claim.job_id, artifacts)
     with database.reading() as session:
         assert checkpoints.list_newest_first(session, claim.job_id) == []

@@ -98,7 +98,7 @@ def test_cancelling_a_running_job_waits_for_its_worker(database: Database, claim
         jobs.cancel(session, claim.job_id)
     with database.writing() as session:
         assert jobs.heartbeat(session, claim, None) is JobStatus.CANCELLING
-        jobs.confirm_cancel(session, claim)
+        jobs.release(session, claim)
     job = read(database, claim.job_id)
     assert job.status is JobStatus.CANCELLED
     assert job.finished_at is not None
@@ -123,7 +123,7 @@ def test_an_ended_job_allows_no_transition_but_delete(
             jobs.fail(session, claim, ERROR)
         else:
             jobs.cancel(session, claim.job_id)
-            jobs.confirm_cancel(session, claim)
+            jobs.release(session, claim)
     transitions: list[Callable[[Session], object]] = [
         lambda session: jobs.cancel(session, claim.job_id),
         lambda session: jobs.pause(session, claim.job_id),
@@ -209,7 +209,7 @@ def test_a_running_job_cannot_be_deleted(
 def test_every_transition_leaves_an_event(database: Database, claim: Claim) -> None:
     with database.writing() as session:
         jobs.cancel(session, claim.job_id)
-        jobs.confirm_cancel(session, claim)
+        jobs.release(session, claim)
     with database.reading() as session:
         kinds = [event.kind for event in events.list_page(session, claim.job_id)]
     assert kinds == ["submitted", "claimed", "cancelling", "cancelled"]
