@@ -55,7 +55,10 @@ if ! { [ -x "$venv/bin/python" ] && is_suitable "$venv/bin/python" &&
     rm -rf "$venv"
     "$python" -m venv "$venv"
 fi
+# Progress bars for the long installation, silence when there is little to do.
+verbosity=--quiet
 if [ ! -d "$(echo "$venv"/lib/python3.*/site-packages/torch/lib)" ]; then
+    verbosity=
     check_space
     echo "Installing PyTorch and the rest: 3 GB to download, 6 GB on disk, a few minutes."
 fi
@@ -64,10 +67,12 @@ fi
 mkdir -p "$venv/tmp"
 trap 'rm -rf "$venv/tmp"' EXIT
 export TMPDIR="$PWD/$venv/tmp" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-"$venv/bin/python" -m pip install --require-hashes --requirement requirements.lock ||
+# shellcheck disable=SC2086 # empty means no option at all
+"$venv/bin/python" -m pip install $verbosity --require-hashes --requirement requirements.lock ||
     fail "The packages were not installed; the reason is above. Without network: connect, or" \
         "point pip at a mirror (pip config set global.index-url …). Then run this again: what" \
         "was downloaded is kept."
 # The project itself, in place; the lock has its build tool, so nothing more is downloaded.
-"$venv/bin/python" -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
+# The build tool warns of what editable installations are.
+PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
 touch "$venv/.complete"
