@@ -1,0 +1,1 @@
+"""The training process: claims jobs, trains, evaluates and publishes models."""

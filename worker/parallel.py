@@ -1,0 +1,82 @@
+"""The device of a job, and the splitting of each batch over several GPUs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from store.errors import TrainingError
+from store.specs import Parallelism
+from worker.reports import Notice
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that the setting `TENFOLD_DEVICE` names; `auto` prefers CUDA.
+
+    Raises TrainingError where CUDA is asked for and missing.
+    """
+    available = torch.cuda.is_available()
+    if name.startswith("cuda"):
+        device = torch.device(name)
+        if not available or (device.index or 0) >= torch.cuda.device_count():
+            raise TrainingError(
+                f"TENFOLD_DEVICE is {name}, but this machine has {torch.cuda.device_count()} CUDA "
+                "devices: set it to auto or cpu, or repair the driver"
+            )
+        return device
+    return torch.device("cuda" if name == "auto" and available else "cpu")
+
+
+def wrap(network: nn.Module, parallelism: Parallelism, device: torch.device) -> nn.Module:
+    """Return `network`, or nn.DataParallel around it where several GPUs are to share a batch.
+
+    As in the lesson, `auto` uses every GPU that is present. A device with a number (`cuda:1`)
+    keeps the job on that one; without CUDA the network passes through.
+    """
+    if parallelism == "single" or device != torch.device("cuda") or torch.cuda.device_count() < 2:  # noqa: PLR2004
+        return network
+    return nn.DataParallel(network)
+
+
+def observe_replicas(model: nn.Module, network: nn.Module, images: Tensor) -> Notice:
+    """Return what each replica of `network` inside `model` receives and gives for `images`."""
+    replicas: list[dict[str, Any]] = []
+
+    def record(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        # Replicas run in threads; appending is atomic.
+        replicas.append(
+            {
+                "device": str(inputs[0].device),
+                "input_size": list(inputs[0].shape),
+                "output_size": list(outputs.shape),
+            }
+        )
+
+    hook = network.register_forward_hook(record)
+    was_training = network.training
+    network.eval()  # a look must not move the statistics of a batch normalisation
+    with torch.no_grad():
+        outputs = model(images)
+    network.train(was_training)
+    hook.remove()
+    return _describe_replicas(replicas, list(images.shape), list(outputs.shape))
+
+
+def _describe_replicas(
+    replicas: list[dict[str, Any]], input_size: list[int], output_size: list[int]
+) -> Notice:
+    replicas.sort(key=lambda replica: str(replica["device"]))
+    parts = ", ".join(
+        f"{replica['device']} received {replica['input_size']} and gave {replica['output_size']}"
+        for replica in replicas
+    )
+    return Notice(
+        "data_parallel",
+        f"a batch {input_size} is split over {len(replicas)} GPUs: {parts}; together {output_size}",
+        {
+            "gpus": len(replicas),
+            "input_size": input_size,
+            "output_size": output_size,
+            "replicas": replicas,
+        },
+    )

@@ -1,0 +1,233 @@
+"""The training loop: a spec and a data set in, reports and a trained network out.
+
+It knows no database and no job: `for report in training` runs it, and whoever iterates decides
+what becomes of the reports.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from store.errors import TrainingError
+from store.packed import PackedDataset
+from store.reports import EpochReport, StepReport
+from store.specs import TrainingSpec
+from worker import checkpoints, networks, optimizers, parallel
+from worker.batches import Batches, load_split, normalise
+from worker.precision import Precision
+from worker.progress import Lap, Progress
+from worker.reports import CheckpointDue, Notice, Report
+
+__all__ = ["CheckpointDue", "EpochReport", "Notice", "Report", "StepReport", "Training"]
+
+_TEST_BATCH_IMAGES = 500
+
+
+class Training:
+    """One network, trained as `spec` says.
+
+    Iterating trains and yields reports. It ends when the last epoch is done, or soon after
+    `should_stop`, which is asked at every step, answers yes; `finished` tells which. `state()` may
+    be called at every report and after the end; it gives files from which another Training goes
+    on (`resume`). On the CPU a run that is taken up again computes, bit for bit, what it would
+    have computed without the interruption.
+
+    Raises TrainingError where training cannot go on: a loss that is not finite, a network that
+    does not fit the images, resume files of another spec or data set.
+    """
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        dataset: PackedDataset,
+        device: torch.device,
+        *,
+        resume: dict[str, bytes] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+        checkpoint_interval_seconds: float = 60.0,
+    ) -> None:
+        self.spec = spec
+        self.finished = False
+        self.network = networks.build_for(spec, dataset).to(device)
+        self._dataset = dataset
+        self._should_stop = should_stop
+        self._batches = Batches(dataset, spec, device)
+        self._test_images, self._test_labels = load_split(dataset, "test", spec.color, device)
+        self._model = parallel.wrap(self.network, spec.parallelism, device)
+        self._compute_loss = optimizers.build_loss(spec, len(dataset.classes), device)
+        self._optimizer = optimizers.build_optimizer(spec, self.network.parameters())
+        self._precision = Precision(spec.precision, device)
+
+        # The position: epochs done, and steps done of the next one.
+        self.epoch = 0
+        self._epoch_step = 0
+        # Sums since the last step report, and since the epoch began; they stay on the device.
+        self._running_loss = torch.zeros((), device=device)
+        self._epoch_loss = torch.zeros((), device=device)
+        self._epoch_hits = torch.zeros((), dtype=torch.int64, device=device)
+        earlier_seconds = 0.0 if resume is None else self._restore(resume)
+        self._progress = Progress(
+            self.step, self.steps, earlier_seconds, checkpoint_interval_seconds
+        )
+
+    def __iter__(self) -> Iterator[Report]:
+        if self._model is not self.network:
+            images, _ = next(self._batches.epoch(0, first_step=0))
+            yield parallel.observe_replicas(self._model, self.network, images)
+        while self.epoch < self.spec.epochs:
+            yield from self._train_epoch()
+            evaluation = self._evaluate()
+            if evaluation is None:
+                return
+            yield self._end_epoch(*evaluation)
+            yield CheckpointDue()
+        self.finished = True
+
+    def _train_epoch(self) -> Iterator[Report]:
+        self.network.train()
+        self._report_lap = Lap(self.step)
+        self._epoch_lap = Lap(self.step)
+        for images, labels in self._batches.epoch(self.epoch, first_step=self._epoch_step):
+            if self._should_stop():
+                return
+            self._take_step(images, labels)
+            if self._epoch_step % self.spec.report_every_steps == 0:
+                yield self._report_step()
+            if self._progress.checkpoint_is_due():
+                self._read_loss(self._epoch_loss)
+                yield CheckpointDue()
+        self._images_per_second = self._epoch_lap.end(self.step) * self.spec.batch_size
+
+    def _take_step(self, images: Tensor, labels: Tensor) -> None:
+        """Forward, backward, update. Nothing here waits for the device."""
+        optimizers.set_learning_rate(self._optimizer, self._learning_rate(self.step))
+        with self._precision.autocast():
+            outputs = self._model(images)  # (N, classes)
+            loss = self._compute_loss(outputs, labels)
+        self._precision.backward_and_update(loss, self._optimizer)
+
+        loss = loss.detach()
+        self._running_loss += loss
+        self._epoch_loss += loss
+        self._epoch_hits += (outputs.detach().argmax(1) == labels).sum()
+        self._epoch_step += 1
+
+    def _report_step(self) -> StepReport:
+        loss = self._read_loss(self._running_loss) / self.spec.report_every_steps
+        self._running_loss.zero_()
+        return StepReport(
+            epoch=self.epoch + 1,
+            step=self.step,
+            loss=loss,
+            learning_rate=self._learning_rate(self.step - 1),
+            images_per_second=self._report_lap.end(self.step) * self.spec.batch_size,
+            elapsed_seconds=self._progress.elapsed_seconds,
+            seconds_left=self._progress.seconds_left(self.step),
+        )
+
+    @torch.no_grad()
+    def _evaluate(self) -> tuple[float, float] | None:
+        """Return loss and accuracy over the test images, or None where the run is to stop."""
+        self.network.eval()
+        loss = torch.zeros_like(self._epoch_loss)
+        hits = torch.zeros_like(self._epoch_hits)
+        for images, labels in zip(
+            torch.split(self._test_images, _TEST_BATCH_IMAGES),
+            torch.split(self._test_labels, _TEST_BATCH_IMAGES),
+            strict=True,
+        ):
+            if self._should_stop():
+                return None
+            outputs = self.network(normalise(images))  # (N, classes)
+            loss += self._compute_loss(outputs, labels) * len(labels)
+            hits += (outputs.argmax(1) == labels).sum()
+        count = len(self._test_labels)
+        return loss.item() / count, hits.item() / count
+
+    def _end_epoch(self, test_loss: float, test_accuracy: float) -> EpochReport:
+        report = EpochReport(
+            epoch=self.epoch + 1,
+            step=self.step,
+            train_loss=self._read_loss(self._epoch_loss) / self._epoch_step,
+            train_accuracy=self._epoch_hits.item() / self._dataset.count("train"),
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            learning_rate=self._learning_rate(self.step - 1),
+            images_per_second=self._images_per_second,
+            elapsed_seconds=self._progress.elapsed_seconds,
+            seconds_left=self._progress.seconds_left(self.step),
+        )
+        self.epoch, self._epoch_step = self.epoch + 1, 0
+        for total in (self._running_loss, self._epoch_loss, self._epoch_hits):
+            total.zero_()
+        return report
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.spec.epochs * self._batches.steps_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return self.epoch * self._batches.steps_per_epoch + self._epoch_step
+
+    def _learning_rate(self, step: int) -> float:
+        return optimizers.learning_rate(self.spec, step, self.steps)
+
+    def _read_loss(self, total: Tensor) -> float:
+        """Return a sum of losses; a loss that was not finite at any step shows in it."""
+        value = total.item()
+        if not math.isfinite(value):
+            rate = self._learning_rate(self.step - 1)
+            raise TrainingError(
+                f"the loss is not finite at step {self.step} with learning rate {rate:g}: "
+                "try a learning rate ten times smaller, or precision fp32",
+                step=self.step,
+                learning_rate=rate,
+            )
+        return value
+
+    def state(self) -> dict[str, bytes]:
+        """Return everything that is needed to go on from here, as file names and contents."""
+        tensors = {
+            **checkpoints.prefixed("network", self.network.state_dict()),
+            **checkpoints.prefixed("optimizer", checkpoints.optimizer_state(self._optimizer)),
+            **checkpoints.prefixed("sums", self._sums()),
+        }
+        about = {
+            "spec": self.spec.model_dump(),
+            "dataset_fingerprint": self._dataset.fingerprint,
+            "epoch": self.epoch,
+            "step": self._epoch_step,
+            "elapsed_seconds": self._progress.elapsed_seconds,
+            "precision": self._precision.state(),
+        }
+        return checkpoints.to_files(tensors, about)
+
+    def _restore(self, files: dict[str, bytes]) -> float:
+        """Take up the state in `files`; return the seconds that were spent on it."""
+        tensors, about = checkpoints.from_files(files)
+        if about["spec"] != self.spec.model_dump():
+            raise TrainingError("the checkpoint belongs to another spec: submit a new job")
+        if about["dataset_fingerprint"] != self._dataset.fingerprint:
+            raise TrainingError(
+                f"data set {self._dataset.name} has changed since the checkpoint was made: "
+                "restore the pictures, or submit a new job"
+            )
+        self.network.load_state_dict(checkpoints.unprefixed("network", tensors))
+        checkpoints.restore_optimizer(self._optimizer, checkpoints.unprefixed("optimizer", tensors))
+        for name, total in checkpoints.unprefixed("sums", tensors).items():
+            self._sums()[name].copy_(total)
+        self._precision.restore(about["precision"])
+        self.epoch, self._epoch_step = about["epoch"], about["step"]
+        return float(about["elapsed_seconds"])
+
+    def _sums(self) -> dict[str, Tensor]:
+        return {
+            "running_loss": self._running_loss,
+            "epoch_loss": self._epoch_loss,
+            "epoch_hits": self._epoch_hits,
+        }
