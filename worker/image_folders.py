@@ -1,6 +1,7 @@
 """Data sets as folders of pictures: `train/<class>/*` and `test/<class>/*`."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,15 +57,13 @@ class ImageFolder:
 
     def read(self, notify: Notify, should_stop: ShouldStop) -> Content:
         files = self.files()
-        native = decode_file(files["train"][0].path).size
-        try:
-            if max(native) > LARGEST_NATIVE_SIDE:
-                raise SizesDifferError
-            decoder = Decoder(native, notify, should_stop, resizes=False)
-            return self._decode(files, decoder)
-        except SizesDifferError:
-            common = (COMMON_SIDE, COMMON_SIDE)
-            return self._decode(files, Decoder(common, notify, should_stop, resizes=True))
+        width, height = decode_file(files["train"][0].path).size
+        if max(width, height) <= LARGEST_NATIVE_SIDE:
+            native = Decoder((width, height), notify, should_stop, resizes=False)
+            with suppress(SizesDifferError):
+                return self._decode(files, native)
+        common = Decoder((COMMON_SIDE, COMMON_SIDE), notify, should_stop, resizes=True)
+        return self._decode(files, common)
 
     def _decode(self, files: dict[Split, list[_File]], decoder: Decoder) -> Content:
         splits = {
