@@ -95,6 +95,36 @@ class Database:
         self.engine.dispose()
 
 
+class ChangeDetector:
+    """Tells, without reading any table, whether another connection may have written.
+
+    SQLite counts the commits of others per connection, so this holds one of its own. Elsewhere
+    there is no such counter, and the answer is always yes. For one thread at a time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+        self._seen: int | None = None
+
+    def detect(self) -> bool:
+        """Return True the first time, and whenever there was a commit since the last call."""
+        if not self._database.is_sqlite:
+            return True
+        with _translated_errors():
+            if self._connection is None:
+                self._connection = self._database.engine.connect()
+            with self._connection.begin():
+                version: int = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        has_changed = version != self._seen
+        self._seen = version
+        return has_changed
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
 def _create_sqlite_engine(url: str) -> Engine:
     parsed = make_url(url)
     if not parsed.database or parsed.database == ":memory:":

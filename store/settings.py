@@ -46,6 +46,22 @@ class Settings(BaseSettings):
     checkpoint_interval_seconds: float = Field(
         default=60.0, gt=0, description="Longest time between two checkpoints of a running job."
     )
+    predict_batch_images: int = Field(
+        default=64, ge=1, le=4096, description="Most images that run through a network at once."
+    )
+    predict_queue_images: int = Field(
+        default=1024,
+        ge=1,
+        description="Most images that wait for one model; requests beyond it are answered 503.",
+    )
+    predict_deadline_seconds: float = Field(
+        default=10.0, gt=0, description="Longest time a prediction waits for its turn."
+    )
+    predict_models_bytes: int = Field(
+        default=1_000_000_000,
+        ge=0,
+        description="Size of the networks kept in memory; the least recently used leaves.",
+    )
 
     @property
     def resolved_database_url(self) -> str:

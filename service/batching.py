@@ -1,0 +1,224 @@
+"""The batcher: items that arrive one by one are run together, and none ever waits for company.
+
+An idle batcher runs what arrives at once. While a batch runs the next one forms, and starts the
+moment the runner is free. Nothing polls, and there is no task: `submit` and the end of a batch
+are the only two events. All methods belong to the event loop; only `run` leaves it.
+"""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Generic, Protocol, TypeVar
+
+from store.errors import TenfoldError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_logger = logging.getLogger(__name__)
+
+# How much of each new measurement goes into the mean that Retry-After is computed from.
+_SMOOTHING = 0.2
+
+
+class OverloadedError(TenfoldError):
+    """More items wait than the bound allows: the sender may try again a little later."""
+
+    code = "overloaded"
+
+
+class DeadlineExceededError(TenfoldError):
+    """The request waited longer than its deadline and was dropped before it ran."""
+
+    code = "deadline_exceeded"
+
+
+class Observer(Protocol):
+    """Is told what the batcher measures. Called on the event loop."""
+
+    def batch_formed(self, size: int, waited_seconds: Sequence[float]) -> None:
+        """A batch of `size` items starts; its requests had waited that long."""
+
+    def batch_ended(self, size: int, ran_seconds: float) -> None: ...
+
+    def request_dropped(self, reason: str) -> None:
+        """A waiting request was `cancelled`, or `expired`."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request(Generic[Item, Result]):
+    items: Sequence[Item]
+    future: "asyncio.Future[list[Result | Exception]]"
+    submitted_at: float
+    deadline: float
+    outcomes: list[Result | Exception]
+    taken: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Part(Generic[Item, Result]):
+    """The items of one request that are in one batch: all of them, unless it was split."""
+
+    request: _Request[Item, Result]
+    items: Sequence[Item]
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs items in batches on `executor`, one batch at a time, in the order they came.
+
+    `run` takes the items of a batch and returns one result, or one exception, for each.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        executor: Executor,
+        *,
+        max_batch_items: int,
+        max_waiting_items: int,
+        observer: Observer,
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._max_batch_items = max_batch_items
+        self._max_waiting_items = max_waiting_items
+        self._observer = observer
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Request[Item, Result]] = deque()
+        self._waiting_items = 0
+        self._running_items = 0
+        self._seconds_per_item = 0.0
+
+    @property
+    def waiting_items(self) -> int:
+        return self._waiting_items
+
+    @property
+    def oldest_wait_seconds(self) -> float:
+        """Age of the request at the head of the queue; 0 when nobody waits."""
+        return self._loop.time() - self._waiting[0].submitted_at if self._waiting else 0.0
+
+    def submit(
+        self, items: Sequence[Item], deadline_seconds: float
+    ) -> "asyncio.Future[list[Result | Exception]]":
+        """Return a future of one result or exception per item, in the order of `items`.
+
+        Cancel the future to withdraw items that do not run yet. It raises DeadlineExceededError
+        when the items could not start within `deadline_seconds`.
+        Raises OverloadedError at once when the items would exceed the bound of the queue.
+        """
+        if self._waiting_items + len(items) > self._max_waiting_items:
+            raise self._overloaded()
+        now = self._loop.time()
+        request = _Request[Item, Result](
+            items, self._loop.create_future(), now, now + deadline_seconds, []
+        )
+        self._waiting.append(request)
+        self._waiting_items += len(items)
+        if not self._running_items:
+            self._start_batch()
+        return request.future
+
+    def estimate_wait_seconds(self) -> float:
+        """How long the items that wait and run now will take, from what earlier ones took."""
+        return (self._waiting_items + self._running_items) * self._seconds_per_item
+
+    def _overloaded(self) -> OverloadedError:
+        seconds = max(1, math.ceil(self.estimate_wait_seconds()))
+        return OverloadedError(
+            f"{self._waiting_items} images are waiting already: try again in {seconds} s, "
+            "or send fewer at once.",
+            retry_after_seconds=seconds,
+        )
+
+    def _start_batch(self) -> None:
+        parts = self._form_batch()
+        self._running_items = sum(len(part.items) for part in parts)
+        if parts:
+            self._executor.submit(self._run_batch, parts)
+
+    def _form_batch(self) -> list[_Part[Item, Result]]:
+        """Take up to `max_batch_items` from the head of the queue; drop who gave up or is late."""
+        now = self._loop.time()
+        parts: list[_Part[Item, Result]] = []
+        waited_seconds: list[float] = []
+        room = self._max_batch_items
+        while self._waiting and room:
+            request = self._waiting[0]
+            if self._is_dropped(request, now):
+                self._waiting_items -= len(request.items) - request.taken
+                self._waiting.popleft()
+                continue
+            items = request.items[request.taken : request.taken + room]
+            if not request.taken:
+                waited_seconds.append(now - request.submitted_at)
+            request.taken += len(items)
+            room -= len(items)
+            self._waiting_items -= len(items)
+            if request.taken == len(request.items):
+                self._waiting.popleft()
+            parts.append(_Part(request, items))
+        if parts:
+            self._observer.batch_formed(self._max_batch_items - room, waited_seconds)
+        return parts
+
+    def _is_dropped(self, request: _Request[Item, Result], now: float) -> bool:
+        if request.future.done():
+            self._observer.request_dropped("cancelled")
+            return True
+        if now <= request.deadline or request.taken:
+            return False
+        self._observer.request_dropped("expired")
+        waited = now - request.submitted_at
+        request.future.set_exception(
+            DeadlineExceededError(
+                f"The request waited {waited:.1f} s for its turn, longer than it may: "
+                "try again later, or send fewer images at once.",
+                retry_after_seconds=max(1, math.ceil(self.estimate_wait_seconds())),
+            )
+        )
+        return True
+
+    def _run_batch(self, parts: list[_Part[Item, Result]]) -> None:
+        """Run in the executor's thread; whatever happens, the event loop hears of it."""
+        started_at = perf_counter()
+        items = [item for part in parts for item in part.items]
+        outcomes = self._run_isolated(items)
+        seconds = perf_counter() - started_at
+        self._loop.call_soon_threadsafe(self._end_batch, parts, outcomes, seconds)
+
+    def _run_isolated(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        """Run the items; when the batch fails as a whole, each alone, so that one fails alone."""
+        try:
+            return self._run(items)
+        except Exception as error:
+            _logger.exception("A batch of %d items failed", len(items))
+            if len(items) == 1:
+                return [error]
+        return [self._run_isolated([item])[0] for item in items]
+
+    def _end_batch(
+        self,
+        parts: list[_Part[Item, Result]],
+        outcomes: Sequence[Result | Exception],
+        seconds: float,
+    ) -> None:
+        measured = seconds / len(outcomes)
+        self._seconds_per_item += (measured - self._seconds_per_item) * (
+            _SMOOTHING if self._seconds_per_item else 1.0
+        )
+        self._start_batch()
+        self._observer.batch_ended(len(outcomes), seconds)
+        start = 0
+        for part in parts:
+            request, stop = part.request, start + len(part.items)
+            request.outcomes.extend(outcomes[start:stop])
+            start = stop
+            # A caller who went away has cancelled the future: a result would raise, and end all.
+            if len(request.outcomes) == len(request.items) and not request.future.done():
+                request.future.set_result(request.outcomes)

@@ -1,0 +1,86 @@
+"""What executes an exported network. One method, so that a faster engine can take its place."""
+
+import os
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from store.errors import ArtifactError
+from store.images import Pixels
+
+# A run below this many seconds is too short to gain from a second thread, or to measure.
+_WORTH_THREADS_SECONDS = 0.0002
+_REPEATS = 3
+
+
+class Engine(Protocol):
+    """A network with its normalisation and softmax inside. Safe to call from several threads."""
+
+    def run(self, images: Pixels) -> NDArray[np.float32]:
+        """Return probabilities (N, classes) of `images` (N, H, W, C), uint8."""
+
+
+class OnnxEngine:
+    """ONNX Runtime: on the GPU where its build and the machine have one, else on the CPU."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        """Raise ArtifactError where the bytes are no network that ONNX Runtime can run."""
+        self.threads = threads
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin while they wait take the processor from decoding and from training.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=choose_providers(onnxruntime.get_available_providers())
+            )
+        except Exception as error:
+            raise ArtifactError(
+                f"The network cannot be loaded ({error}): restore it from a backup, or train again."
+            ) from error
+
+    def run(self, images: Pixels) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32]
+        (probabilities,) = self._session.run(["probabilities"], {"images": images})
+        return probabilities
+
+
+def choose_providers(available: Sequence[str]) -> list[str]:
+    """Return CUDA with the CPU behind it where the installed ONNX Runtime offers CUDA."""
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+
+
+def load_engine(
+    model: bytes, shape: tuple[int, int, int], max_batch_items: int, most_threads: int | None = None
+) -> OnnxEngine:
+    """Return an engine that has run before, with as many threads as run a full batch fastest.
+
+    `shape` is the (H, W, C) of one image. Small networks lose time to a second thread and large
+    ones gain, so one and all cores (`most_threads`) are tried, on this machine.
+    """
+    images = np.zeros((max_batch_items, *shape), dtype=np.uint8)
+    single = OnnxEngine(model, threads=1)
+    seconds = _measure_warm(single, images)
+    cores = most_threads or len(os.sched_getaffinity(0))
+    if cores == 1 or seconds < _WORTH_THREADS_SECONDS:
+        return single
+    parallel = OnnxEngine(model, threads=cores)
+    return parallel if _measure_warm(parallel, images) < seconds else single
+
+
+def _measure_warm(engine: Engine, images: Pixels) -> float:
+    """Return the fewest seconds of a few runs, after those that only allocate."""
+    engine.run(images[:1])
+    engine.run(images)
+    return min(_time_run(engine, images) for _ in range(_REPEATS))
+
+
+def _time_run(engine: Engine, images: Pixels) -> float:
+    started_at = perf_counter()
+    engine.run(images)
+    return perf_counter() - started_at

@@ -1,0 +1,158 @@
+"""`POST /predict`: pictures in, classes out.
+
+The fastest route of the service, so it is called with the bare request: FastAPI would spend more
+time on finding out what the function wants than the network on the picture. What FastAPI cannot
+see is written into the OpenAPI document by hand.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from service.context import Context
+from service.loaded_models import LoadedModel
+from service.openapi import COMMON_PROBLEMS, problem_responses
+from service.predict_schemas import PREDICT_DOCUMENTATION, PredictReply
+from service.predictor import Prediction
+from service.uploads import Upload, read_uploads
+from store.errors import InvalidRequestError, TenfoldError
+
+LARGEST_PREDICT_BODY_BYTES = 64 << 20
+DEFAULT_TOP_K = 3
+
+
+class DirectRoute(APIRoute):
+    """A documented route whose function takes the request and returns the response, no more."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+router = APIRouter(
+    tags=["predictions"],
+    route_class=DirectRoute,
+    max_body_size=LARGEST_PREDICT_BODY_BYTES,
+)
+
+
+class Options(NamedTuple):
+    """The query of a prediction."""
+
+    model: str | None
+    top_k: int
+
+
+@router.post(
+    "/predict",
+    response_model=PredictReply,
+    openapi_extra=PREDICT_DOCUMENTATION,
+    responses=problem_responses(
+        "malformed_body",
+        "model_not_found",
+        "no_model",
+        "body_too_large",
+        "image_too_large",
+        "not_an_image",
+        "unsupported_media_type",
+        "damaged_image",
+        "overloaded",
+        "deadline_exceeded",
+        *COMMON_PROBLEMS,
+    ),
+)
+async def predict(request: Request) -> Response:
+    """Classify one picture or many.
+
+    PNG, JPEG and WebP of any size and mode are accepted. A picture of another size than the
+    model's is resized until its shorter side fits, and cropped around its centre.
+
+    Send one picture as the body, one or many as files of a form, or a list of base64 strings in
+    JSON. A request with a single picture fails when that picture cannot be read; with several,
+    each has its own prediction or its own `error`, in the order they were sent.
+    """
+    context: Context = request.app.state.context
+    options = read_options(request.scope["query_string"])
+    uploads = read_uploads(await request.body(), request.headers.get("content-type", ""))
+    model = await context.loaded_models.find(options.model)
+    outcomes = await model.predict(
+        [upload.data for upload in uploads], context.settings.predict_deadline_seconds
+    )
+    if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
+        raise _name_upload(outcomes[0], uploads[0])
+    return Response(render(model, uploads, outcomes, options), media_type="application/json")
+
+
+@lru_cache(maxsize=256)
+def read_options(query_string: bytes) -> Options:
+    """Return the options in a query. Raises InvalidRequestError."""
+    query = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
+    model = query.get("model", [None])[-1] or None
+    text = query.get("top_k", [str(DEFAULT_TOP_K)])[-1]
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:  # noqa: PLR2004
+        raise InvalidRequestError(
+            f"top_k is {text[:20]!r}: it must be a whole number from 1 to 999999."
+        )
+    return Options(model, int(text))
+
+
+def render(
+    model: LoadedModel,
+    uploads: Sequence[Upload],
+    outcomes: Sequence[Prediction | Exception],
+    options: Options,
+) -> bytes:
+    """Return the JSON of a `PredictReply`."""
+    classes = model.predictor.classes
+    return orjson.dumps(
+        {
+            "model": model.key.name,
+            "version": model.key.version,
+            "predictions": [
+                _describe_failure(upload, outcome)
+                if isinstance(outcome, Exception)
+                else _describe(classes, upload, outcome, options.top_k)
+                for upload, outcome in zip(uploads, outcomes, strict=True)
+            ],
+        }
+    )
+
+
+def _describe(
+    classes: Sequence[str], upload: Upload, prediction: Prediction, top_k: int
+) -> dict[str, Any]:
+    probabilities, ranking = prediction.probabilities, prediction.ranking
+    best = ranking[0]
+    return {
+        "filename": upload.filename,
+        "class": classes[best],
+        "class_index": best,
+        "probability": probabilities[best],
+        "top_k": [
+            {"class": classes[index], "class_index": index, "probability": probabilities[index]}
+            for index in ranking[:top_k]
+        ],
+        "probabilities": dict(zip(classes, probabilities, strict=True)),
+    }
+
+
+def _describe_failure(upload: Upload, error: Exception) -> dict[str, Any]:
+    """Return the entry of a picture that failed while others did not."""
+    if not isinstance(error, TenfoldError):
+        raise error
+    return {
+        "filename": upload.filename,
+        "error": {"code": error.code, "message": error.message},
+    }
+
+
+def _name_upload(error: Exception, upload: Upload) -> Exception:
+    """Return the error with the name of the file in its message, where it has one."""
+    if upload.filename is None or not isinstance(error, TenfoldError):
+        return error
+    return InvalidRequestError(f"{upload.filename}: {error.message}", code=error.code)

@@ -1,0 +1,97 @@
+"""A published model, ready to predict: encoded pictures in, ranked classes out.
+
+This process runs the exported network only. It needs no network code and never imports torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines import Engine
+from store.errors import ArtifactError, InvalidRequestError
+from store.images import Color, Pixels, decode, fit
+
+FORMAT_VERSION = 1
+# Float32 carries about seven significant digits; more in a reply would be noise.
+_DECIMALS = 7
+
+Probabilities = NDArray[np.float32]
+# What can be asked for: an encoded picture, a fitted one (H, W, C), or why it is neither.
+Item = bytes | Pixels | InvalidRequestError
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What the network takes: `height` x `width` pixels of three colours or one."""
+
+    height: int
+    width: int
+    color: Color
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "grey" else 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network says of one picture."""
+
+    probabilities: list[float]  # (classes,)
+    ranking: list[int]  # (classes,) class indices, most probable first
+
+
+class Predictor:
+    """Decodes, runs the engine, and ranks. Safe to call from several threads."""
+
+    def __init__(self, manifest: dict[str, Any], engine: Engine) -> None:
+        """Raises ArtifactError where the manifest is of a format this version does not know."""
+        self.manifest = manifest
+        self.classes: list[str] = manifest["classes"]
+        self.input = read_input_shape(manifest)
+        self.engine = engine
+
+    def prepare(self, data: bytes) -> Pixels:
+        """Return the picture as the network's input (H, W, C), exactly as training saw its own.
+
+        Raises InvalidRequestError where `data` is no readable picture.
+        """
+        return fit(decode(data), self.input.height, self.input.width, self.input.color)
+
+    def predict(self, items: Sequence[Item]) -> list[Prediction | Exception]:
+        """Return a prediction, or the reason why there is none, for each item in order."""
+        prepared = [self._try_prepare(item) for item in items]
+        pixels = [item for item in prepared if not isinstance(item, Exception)]
+        if not pixels:
+            return [item for item in prepared if isinstance(item, Exception)]
+        predictions = iter(rank(self.engine.run(np.stack(pixels))))
+        return [item if isinstance(item, Exception) else next(predictions) for item in prepared]
+
+    def _try_prepare(self, item: Item) -> Pixels | InvalidRequestError:
+        if not isinstance(item, bytes):
+            return item
+        try:
+            return self.prepare(item)
+        except InvalidRequestError as error:
+            return error
+
+
+def read_input_shape(manifest: dict[str, Any]) -> InputShape:
+    """Raises ArtifactError where the manifest is of a format this version does not know."""
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"The model has format version {manifest.get('format_version')}, and this "
+            f"version of Tenfold reads {FORMAT_VERSION}: upgrade Tenfold, or train again."
+        )
+    shape = manifest["input"]
+    return InputShape(shape["height"], shape["width"], shape["color"])
+
+
+def rank(probabilities: Probabilities) -> list[Prediction]:
+    """Return each row (classes,) of `probabilities` (N, classes) with its classes in order."""
+    ranking = np.argsort(-probabilities, axis=1, kind="stable").tolist()
+    rounded = np.round(probabilities.astype(np.float64), _DECIMALS).tolist()
+    return [Prediction(*pair) for pair in zip(rounded, ranking, strict=True)]
