@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store.tables import Event
@@ -22,3 +22,14 @@ def list_page(
     if after is not None:
         query = query.where(Event.id > after)
     return list(session.scalars(query))
+
+
+def find_newest_id(session: Session) -> int:
+    """Return the highest id of all events, 0 when there are none."""
+    return session.scalar(select(func.max(Event.id))) or 0
+
+
+def list_changed_jobs(session: Session, *, after: int) -> tuple[set[int], int]:
+    """Return the jobs that have events with ids above `after`, and the highest id of all."""
+    rows = session.execute(select(Event.id, Event.job_id).where(Event.id > after)).all()
+    return {row.job_id for row in rows}, max((row.id for row in rows), default=after)

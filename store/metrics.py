@@ -33,7 +33,11 @@ def list_steps(
     return list(session.scalars(query.limit(limit)))
 
 
-def list_epochs(session: Session, job_id: int) -> list[EpochMetric]:
-    """Return the epoch metrics in order."""
+def list_epochs(
+    session: Session, job_id: int, *, after: int | None = None, limit: int = 1000
+) -> list[EpochMetric]:
+    """Return up to `limit` epoch metrics in order, with epochs above `after`."""
     query = select(EpochMetric).where(EpochMetric.job_id == job_id).order_by(EpochMetric.epoch)
-    return list(session.scalars(query))
+    if after is not None:
+        query = query.where(EpochMetric.epoch > after)
+    return list(session.scalars(query.limit(limit)))

@@ -1,5 +1,6 @@
 """Bring a database to the schema of this version; both processes do so when they start."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -43,3 +44,22 @@ def upgrade(database: Database) -> None:
             "start the newer version that made it, or restore an older backup."
         )
     command.upgrade(config, "head")
+
+
+@cache
+def _read_head() -> str | None:
+    """Return the newest revision of this version; it cannot change while the process runs."""
+    return ScriptDirectory(str(_FOLDER)).get_current_head()
+
+
+def check_current(database: Database) -> str:
+    """Return the revision that the database is at. Raises DatabaseError when it is not ours."""
+    expected = _read_head()
+    with database.reading() as session:
+        found = MigrationContext.configure(session.connection()).get_current_revision()
+    if found is None or found != expected:
+        raise DatabaseError(
+            f"The database is at schema {found}, this version of Tenfold needs {expected}: "
+            "run `make migrate`, or start the version that made the database."
+        )
+    return found

@@ -1,6 +1,6 @@
 """The models that jobs produced: versions, and aliases that point at one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,6 +10,9 @@ from store.artifacts import ArtifactStore
 from store.errors import InvalidRequestError, NotFoundError
 from store.jobs import Claim
 from store.tables import Alias, Model
+
+# What still fits a 64-bit integer.
+_MOST_VERSION_DIGITS = 18
 
 
 def publish(
@@ -48,7 +51,7 @@ def resolve(session: Session, reference: str | None) -> Model:
     if reference is None:
         return _find_newest(session)
     name, _, tag = reference.partition("@")
-    if tag.isdecimal():
+    if tag.isdecimal() and len(tag) <= _MOST_VERSION_DIGITS:
         version: int | None = int(tag)
     elif tag:
         version = _find_alias(session, name, tag)
@@ -76,6 +79,25 @@ def get(session: Session, name: str, version: int | None = None) -> Model:
 
 def find_of_job(session: Session, job_id: int) -> Model | None:
     return session.scalar(select(Model).where(Model.job_id == job_id))
+
+
+def find_of_jobs(session: Session, job_ids: Sequence[int]) -> dict[int, Model]:
+    """Return the models of those of the jobs that have one, by job id."""
+    models = session.scalars(select(Model).where(Model.job_id.in_(job_ids)))
+    return {model.job_id: model for model in models if model.job_id is not None}
+
+
+def list_newest(session: Session, *, after: str | None = None, limit: int = 50) -> list[Model]:
+    """Return the newest version of up to `limit` models, by name, those after `after`."""
+    newest = select(Model.name, func.max(Model.version).label("version")).group_by(Model.name)
+    newest = newest.order_by(Model.name).limit(limit)
+    if after is not None:
+        newest = newest.where(Model.name > after)
+    page = newest.subquery()
+    query = select(Model).join(
+        page, (Model.name == page.c.name) & (Model.version == page.c.version)
+    )
+    return list(session.scalars(query.order_by(Model.name)))
 
 
 def list_names(session: Session, *, after: str | None = None, limit: int = 50) -> list[str]:

@@ -14,7 +14,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Parallelism = Literal["auto", "single", "data_parallel"]
 
 # One pattern for everything a user may name; such a name is safe in a URL and in a path.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class TrainingSpec(BaseModel):

@@ -18,11 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from store.errors import TrainingError
+from store.evaluations import EvaluationReport
 from store.images import Pixels, to_grey
 from store.packed import Labels, PackedDataset, Split
 from store.specs import TrainingSpec
 from worker.batches import MEAN, STANDARD_DEVIATION, normalise
-from worker.evaluation import EvaluationReport, Probabilities, evaluate
+from worker.evaluation import Probabilities, evaluate
 
 FORMAT_VERSION = 1
 

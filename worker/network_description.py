@@ -28,6 +28,7 @@ def describe(name: str) -> tuple[dict[str, Any], str]:
         "summary": (inspect.getdoc(network) or "").split("\n", 1)[0],
         "input_shape": [_CHANNELS, _HEIGHT, _WIDTH],
         "classes": _CLASSES,
+        "smallest_side": networks.NETWORKS[name].smallest_side,
         "layers": _describe_layers(network, images),
         "parameter_count": networks.count_parameters(network),
         "parameters": [

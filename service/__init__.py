@@ -1,0 +1,1 @@
+"""The web process: the REST API. It meets the worker only in the database."""

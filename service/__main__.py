@@ -1,0 +1,97 @@
+"""Run the API: `python -m service`."""
+
+import logging
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
+from pydantic import ValidationError
+
+from service.app import create_app
+from store import migrations
+from store.database import Database
+from store.errors import DatabaseError
+from store.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+# A request that runs longer than this after SIGTERM is cut off.
+SHUTDOWN_TIMEOUT_SECONDS = 10
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class Server(uvicorn.Server):
+    """Ends the event streams before it waits for open connections: they end by themselves never."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: FastAPI = self.config.app  # type: ignore[assignment]
+        app.state.context.event_feed.close()
+        await super().shutdown(sockets)
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit status."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        return _explain(f"The settings are not right: {error}")
+    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # uvicorn stops in good order on either signal, and then raises it again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        _migrate(settings)
+        listener = _listen(settings.host, settings.port)
+    except DatabaseError as error:
+        return _explain(error.message)
+    except OSError as error:
+        return _explain(
+            f"The API cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            "Stop what uses that port, or choose another with TENFOLD_PORT."
+        )
+    with listener:
+        server = Server(build_config(settings))
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def build_config(settings: Settings) -> uvicorn.Config:
+    """Return the server's configuration, the same for production and for tests."""
+    return uvicorn.Config(
+        create_app(settings),
+        http="httptools",
+        loop="uvloop",
+        # `main` has configured logging.
+        log_config=None,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+    )
+
+
+def _migrate(settings: Settings) -> None:
+    database = Database(settings.resolved_database_url)
+    try:
+        migrations.upgrade(database)
+    finally:
+        database.dispose()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return the listening socket, so that a busy port is known before anything else starts."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def _explain(message: str) -> int:
+    sys.stderr.write(f"{message}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The application: its routes, and what it holds while it runs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from service import (
+    checkpoints,
+    datasets,
+    errors,
+    events,
+    health,
+    jobs,
+    metrics,
+    models,
+    networks,
+    openapi,
+    predict,
+    problem_pages,
+    recipes,
+    reports,
+    root,
+    workers,
+)
+from service.body_limit import BodyLimitMiddleware
+from service.context import Context
+from service.event_feed import EventFeed
+from service.loaded_models import LoadedModels
+from service.monitoring import Monitoring
+from store.artifacts import open_store
+from store.database import Database
+from store.settings import Settings
+
+LARGEST_BODY_BYTES = 1 << 20
+
+_DESCRIPTION = """
+Train an image classifier and serve it, on your own machine.
+
+Post a job, follow its events and metrics, read its report, and send images to the model that
+came out. Every failure is a problem (RFC 9457) with a stable `code`.
+"""
+
+_ROUTERS = [
+    # First, because it is asked most often, and routes are tried in order.
+    predict.router,
+    jobs.router,
+    metrics.router,
+    events.router,
+    reports.router,
+    checkpoints.router,
+    models.router,
+    datasets.router,
+    networks.router,
+    recipes.router,
+    workers.router,
+    health.router,
+    problem_pages.router,
+    root.router,
+]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application. The database is opened when it starts, not here."""
+    app = FastAPI(
+        title="Tenfold",
+        version=_read_version(),
+        summary="Train an image classifier and serve it over REST.",
+        description=_DESCRIPTION,
+        lifespan=_make_lifespan(settings),
+        generate_unique_id_function=openapi.use_function_name,
+        # A redirect to the same address with a slash would hide a misspelt address.
+        redirect_slashes=False,
+    )
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit_bytes=LARGEST_BODY_BYTES,
+        limits_bytes={"/predict": predict.LARGEST_PREDICT_BODY_BYTES},
+    )
+    errors.add_handlers(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    openapi.install(app)
+    return app
+
+
+def _make_lifespan(
+    settings: Settings,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.resolved_database_url)
+        event_feed = EventFeed(database)
+        artifacts = open_store(settings.artifacts_url)
+        monitoring = Monitoring(CollectorRegistry())
+        loaded_models = LoadedModels(settings, database, artifacts, monitoring)
+        app.state.context = Context(
+            settings=settings,
+            database=database,
+            artifacts=artifacts,
+            event_feed=event_feed,
+            loaded_models=loaded_models,
+        )
+        await loaded_models.start()
+        try:
+            yield
+        finally:
+            await loaded_models.stop()
+            await event_feed.stop()
+            database.dispose()
+
+    return lifespan
+
+
+def _read_version() -> str:
+    try:
+        return version("tenfold")
+    except PackageNotFoundError:
+        # Run from a checkout that was not installed.
+        return "0.1.0"

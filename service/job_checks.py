@@ -1,0 +1,72 @@
+"""What can be known of a job before it is trained: that its data set and network go together."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from store import catalogue
+from store.errors import InvalidRequestError
+from store.specs import TrainingSpec
+from store.tables import Dataset
+
+
+def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path) -> None:
+    """Raise InvalidRequestError where the job could only fail.
+
+    What no worker has described yet is let through: the worker decides when it comes.
+    """
+    known = {row.name: row for row in catalogue.list_datasets(session)}
+    dataset = known.get(spec.dataset)
+    if dataset is None:
+        _check_exists(spec.dataset, known, datasets_folder)
+        return
+    if dataset.state == "unusable":
+        raise InvalidRequestError(
+            f"The data set {spec.dataset} cannot be used: {dataset.description.get('problem')}",
+            code="dataset_unusable",
+        )
+    _check_batch_size(spec, dataset.description)
+    _check_image_size(session, spec, dataset.description)
+
+
+def _check_exists(name: str, known: dict[str, Dataset], datasets_folder: Path) -> None:
+    """Accept a folder that is newer than the catalogue, and anything while there is none."""
+    if not known or name in _list_folders(datasets_folder):
+        return
+    raise InvalidRequestError(
+        f"There is no data set {name!r}. Known: {', '.join(known)}. To add one, put images into "
+        f"datasets/{name}/train/<class>/ in the data folder.",
+        code="unknown_dataset",
+        known=list(known),
+    )
+
+
+def _list_folders(folder: Path) -> set[str]:
+    # The names are compared with what exists, so that no path is made of what a client sent.
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _check_batch_size(spec: TrainingSpec, description: dict[str, Any]) -> None:
+    counts = (description.get("class_counts") or {}).get("train")
+    if counts and spec.batch_size > sum(counts):
+        raise InvalidRequestError(
+            f"batch_size {spec.batch_size} is more than the {sum(counts)} training images of "
+            f"{spec.dataset}: set it to {sum(counts)} or less.",
+            code="dataset_too_small",
+        )
+
+
+def _check_image_size(session: Session, spec: TrainingSpec, description: dict[str, Any]) -> None:
+    networks = {row.name: row for row in catalogue.list_networks(session)}
+    height, width = description.get("height"), description.get("width")
+    if spec.network not in networks or height is None or width is None:
+        return
+    smallest = networks[spec.network].description.get("smallest_side", 1)
+    if min(height, width) < smallest:
+        raise InvalidRequestError(
+            f"The network {spec.network} needs images of at least {smallest} by {smallest} "
+            f"pixels, those of {spec.dataset} have {height} by {width}: choose another network "
+            "or data set.",
+            code="images_too_small",
+        )

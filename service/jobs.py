@@ -1,0 +1,200 @@
+"""`/jobs`: ask for training, watch it, stop it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from service import cursors
+from service.context import Context, ContextDependency
+from service.cursors import CursorQuery
+from service.job_checks import check_trainable
+from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
+from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
+from service.parameters import JobId, Limit
+from store import jobs, models, workers
+from store.specs import JobRequest, TrainingSpec
+from store.tables import JobStatus
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=problem_responses(*COMMON_PROBLEMS))
+
+_CANCELLED = JOB_EXAMPLE | {"status": "cancelled", "waiting_reason": None}
+_CANCELLING = JOB_EXAMPLE | {"status": "cancelling", "waiting_reason": None}
+_PAUSED = JOB_EXAMPLE | {"status": "paused", "waiting_reason": None}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[!-~]{1,255}$",
+        description=(
+            "A key of your own (a UUID, say). Posting again with the same key and body returns "
+            "the job that the first post made, so a retry never trains twice."
+        ),
+        examples=["0b9c3a52-6f0e-4e0c-9d58-5f1c1a8b2a77"],
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={
+        201: json_example(JOB_EXAMPLE, "The job was queued; `Location` is its address.")
+        | {
+            "headers": {
+                "Location": {"schema": {"type": "string"}, "description": "The job's address."},
+                "Idempotent-Replayed": {
+                    "schema": {"type": "string"},
+                    "description": "`true` when the key made this job before.",
+                },
+            }
+        },
+        **problem_responses(
+            "malformed_body",
+            "body_too_large",
+            *COMMON_PROBLEMS,
+            "unknown_dataset",
+            "dataset_unusable",
+            "dataset_too_small",
+            "images_too_small",
+            "idempotency_key_reused",
+        ),
+    },
+)
+def submit_job(
+    request: Annotated[JobRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
+    response: Response,
+    context: ContextDependency,
+    idempotency_key: IdempotencyKey = None,
+) -> JobReply:
+    """Queue a training job.
+
+    Start from a recipe and override any field of it. All that can be known before training is
+    checked now; the reply shows the spec with every field filled in.
+    """
+    spec = _resolve(request)
+    with context.database.writing() as session:
+        check_trainable(session, spec, context.settings.datasets_folder)
+        job, is_new = jobs.submit(session, request, idempotency_key=idempotency_key)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    if not is_new:
+        response.headers["Idempotent-Replayed"] = "true"
+    return _read_job(context, job.id)
+
+
+@router.get(
+    "",
+    responses={
+        200: json_example({"items": [JOB_EXAMPLE], "next_cursor": "WyJqb2JzIiw3XQ"}),
+        **problem_responses("invalid_cursor"),
+    },
+)
+def list_jobs(
+    context: ContextDependency,
+    status: Annotated[JobStatus | None, Query(description="Only jobs of this status.")] = None,
+    limit: Limit = 50,
+    cursor: CursorQuery = None,
+) -> JobPage:
+    """List jobs, newest first."""
+    before = None if cursor is None else cursors.decode_numbers("jobs", cursor, 1)[0]
+    with context.database.reading() as session:
+        page = jobs.list_page(session, status=status, before=before, limit=limit + 1)
+        rows = page[:limit]
+        published = models.find_of_jobs(session, [job.id for job in rows])
+        is_worker_alive = _is_worker_alive(context, session)
+    items = [
+        JobReply.describe(job, published.get(job.id), is_worker_alive=is_worker_alive)
+        for job in rows
+    ]
+    next_cursor = cursors.encode("jobs", rows[-1].id) if len(page) > limit else None
+    return JobPage(items=items, next_cursor=next_cursor)
+
+
+@router.get(
+    "/{job_id}", responses={200: json_example(JOB_EXAMPLE), **problem_responses("job_not_found")}
+)
+def get_job(job_id: JobId, context: ContextDependency) -> JobReply:
+    """Return one job: status, progress, and once it ended its model or its error."""
+    return _read_job(context, job_id)
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    responses={
+        204: {"description": "The job, its metrics, events and checkpoints are gone."},
+        **problem_responses("job_not_found", "job_not_ended"),
+    },
+)
+def delete_job(job_id: JobId, context: ContextDependency) -> None:
+    """Delete an ended job with its metrics, events and checkpoints. Its model stays."""
+    with context.database.writing() as session:
+        jobs.delete(session, job_id, context.artifacts)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    responses={
+        200: json_example(_CANCELLED, "Nobody ran the job, so it is cancelled at once."),
+        202: json_example(_CANCELLING, "The worker stops within 2 s."),
+        **problem_responses("job_not_found", "job_already_ended"),
+    },
+)
+def cancel_job(job_id: JobId, response: Response, context: ContextDependency) -> JobReply:
+    """Stop a job for good. A running one keeps its last checkpoint. Asking twice is harmless."""
+    with context.database.writing() as session:
+        status = jobs.cancel(session, job_id).status
+    response.status_code = 202 if status is JobStatus.CANCELLING else 200
+    return _read_job(context, job_id)
+
+
+@router.post(
+    "/{job_id}/pause",
+    responses={
+        200: json_example(_PAUSED, "The job is paused; its worker writes a checkpoint."),
+        **problem_responses("job_not_found", "invalid_transition"),
+    },
+)
+def pause_job(job_id: JobId, context: ContextDependency) -> JobReply:
+    """Hold a queued or running job. A running one writes a checkpoint and frees the worker."""
+    with context.database.writing() as session:
+        jobs.pause(session, job_id)
+    return _read_job(context, job_id)
+
+
+@router.post(
+    "/{job_id}/resume",
+    responses={
+        200: json_example(JOB_EXAMPLE, "The job is queued again."),
+        **problem_responses("job_not_found", "invalid_transition"),
+    },
+)
+def resume_job(job_id: JobId, context: ContextDependency) -> JobReply:
+    """Queue a paused job again; it continues from its last checkpoint."""
+    with context.database.writing() as session:
+        jobs.resume(session, job_id)
+    return _read_job(context, job_id)
+
+
+def _resolve(request: JobRequest) -> TrainingSpec:
+    """Return the whole spec. Raises RequestValidationError on fields that do not go together."""
+    try:
+        return request.resolve()
+    except ValidationError as error:
+        raise RequestValidationError(
+            [item | {"loc": ("body", *item["loc"])} for item in error.errors()]
+        ) from error
+
+
+def _read_job(context: Context, job_id: int) -> JobReply:
+    with context.database.reading() as session:
+        job = jobs.get(session, job_id)
+        model = models.find_of_job(session, job_id)
+        is_worker_alive = _is_worker_alive(context, session)
+    return JobReply.describe(job, model, is_worker_alive=is_worker_alive)
+
+
+def _is_worker_alive(context: Context, session: Session) -> bool:
+    return bool(workers.list_alive(session, context.settings.heartbeat_interval_seconds))

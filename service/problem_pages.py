@@ -1,0 +1,50 @@
+"""`/problems`: what each problem code means; the `type` of every problem points here."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from service.openapi import json_example, problem_responses
+from service.problems import PROBLEM_TYPES
+from store.errors import NotFoundError
+
+router = APIRouter(prefix="/problems", tags=["problems"])
+
+
+class ProblemKind(BaseModel):
+    """One kind of problem."""
+
+    code: str
+    status: int = Field(description="The HTTP status that it comes with.")
+    title: str
+    remedy: str = Field(description="What to do.")
+
+
+class ProblemKindList(BaseModel):
+    """All kinds of problems, by code."""
+
+    items: list[ProblemKind]
+
+
+def _describe(code: str) -> ProblemKind:
+    kind = PROBLEM_TYPES[code]
+    return ProblemKind(code=code, status=kind.status, title=kind.title, remedy=kind.remedy)
+
+
+_EXAMPLE = _describe("job_not_found").model_dump()
+
+
+@router.get("", responses={200: json_example({"items": [_EXAMPLE]})})
+async def list_problems() -> ProblemKindList:
+    """List every problem code with its meaning."""
+    return ProblemKindList(items=[_describe(code) for code in sorted(PROBLEM_TYPES)])
+
+
+@router.get(
+    "/{code}",
+    responses={200: json_example(_EXAMPLE), **problem_responses("not_found")},
+)
+async def get_problem(code: str) -> ProblemKind:
+    """Explain one problem code."""
+    if code not in PROBLEM_TYPES:
+        raise NotFoundError("There is no such problem code: GET /problems lists them.")
+    return _describe(code)
