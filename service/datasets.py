@@ -7,13 +7,13 @@ from fastapi import APIRouter, Path, Query, Response
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import sample_grid
 from service.context import Context, ContextDependency
 from service.openapi import COMMON_PROBLEMS, file_content, json_example, problem_responses
 from service.parameters import DatasetName
 from store import catalogue
 from store.errors import ConflictError, NotFoundError
 from store.packed import PackedDataset, Split, open_packed
+from store.sample_grid import LARGEST_COUNT, sample_grid
 from store.tables import Dataset
 
 router = APIRouter(
@@ -104,11 +104,11 @@ def draw_dataset_samples(
     context: ContextDependency,
     split: SplitQuery = "train",
     seed: Annotated[int, Query(ge=0, lt=2**32, description="Another seed, other images.")] = 0,
-    count: Annotated[int, Query(ge=1, le=100, description="How many images.")] = 16,
+    count: Annotated[int, Query(ge=1, le=LARGEST_COUNT, description="How many images.")] = 16,
 ) -> Response:
     """Draw a grid of images with their labels. The same seed draws the same images."""
     dataset = _open(context, dataset_name)
-    return _send_png(sample_grid.draw(dataset, split, seed=seed, count=count))
+    return _send_png(sample_grid(dataset, split, seed=seed, count=count))
 
 
 @router.get(
@@ -136,7 +136,9 @@ def get_dataset_image(
             f"{dataset_name} has {count} {split} images: choose an index from 0 to {count - 1}.",
             code="image_not_found",
         )
-    return _send_png(Image.fromarray(dataset.images(split)[index]))
+    content = io.BytesIO()
+    Image.fromarray(dataset.images(split)[index]).save(content, format="PNG")
+    return _send_png(content.getvalue())
 
 
 def _describe(row: Dataset) -> DatasetReply:
@@ -163,9 +165,6 @@ def _open(context: Context, name: str) -> PackedDataset:
     return packed
 
 
-def _send_png(image: Image.Image) -> Response:
-    content = io.BytesIO()
-    image.save(content, format="PNG")
-    return Response(
-        content.getvalue(), media_type="image/png", headers={"X-Content-Type-Options": "nosniff"}
-    )
+def _send_png(content: bytes) -> Response:
+    headers = {"X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type="image/png", headers=headers)

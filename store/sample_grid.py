@@ -37,6 +37,8 @@ def sample_grid(dataset: PackedDataset, split: Split, seed: int, count: int) -> 
 
 def _draw_tile(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], label: str) -> Image.Image:
     picture = Image.fromarray(pixels)
+    # Does nothing to small ones; keeps a page of large ones within memory.
+    picture.thumbnail((_TILE, _TILE))
     factor = max(1, round(_TILE / max(picture.size)))
     size = (picture.width * factor, picture.height * factor)
     picture = picture.resize(size, Image.Resampling.NEAREST)
