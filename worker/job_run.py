@@ -1,0 +1,189 @@
+"""One attempt at one job: training on one side, the database on the other."""
+
+import json
+import traceback
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+
+import torch
+
+from store import checkpoints, events, jobs, metrics, models
+from store.artifacts import ArtifactStore
+from store.database import Database
+from store.errors import ArtifactError, InvalidTransitionError, TenfoldError
+from store.jobs import Claim
+from store.packed import PackedDataset
+from store.reports import EpochReport, StepReport
+from store.settings import Settings
+from worker import datasets
+from worker.datasets import LoadStoppedError
+from worker.export import export
+from worker.pulse import Lease, StopReason
+from worker.reports import CheckpointDue, Notice, Report
+from worker.training import Training
+
+# Reports that come faster than this are written together, so that none slows the training.
+FLUSH_INTERVAL_SECONDS = 0.5
+
+
+class JobRun:
+    """Trains the claimed job and writes what happens, each write fenced by the claim's attempt."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        artifacts: ArtifactStore,
+        device: torch.device,
+        claim: Claim,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.artifacts = artifacts
+        self.device = device
+        self.claim = claim
+        self.progress: dict[str, Any] | None = None
+        self._unwritten: list[StepReport | EpochReport] = []
+        self._flushed_at = monotonic()
+
+    def execute(self, lease: Lease) -> None:
+        """Train to the end and publish, or stop as the lease says.
+
+        Raises what training raises, and StaleAttemptError when another attempt owns the job.
+        """
+        try:
+            dataset = datasets.load(
+                self.claim.spec.dataset, self.settings, self.notify, lease.should_stop
+            )
+        except LoadStoppedError:
+            self._let_go(lease)
+            return
+        training = self._prepare(dataset, lease)
+        for report in training:
+            self._take(report, training)
+        self._flush()
+        if training.finished:
+            self._publish(training, dataset, lease)
+        elif lease.stop_reason is not StopReason.LOST:
+            self._save_checkpoint(training)
+            self._let_go(lease)
+
+    def notify(self, kind: str, message: str, data: dict[str, Any]) -> None:
+        """Add an event to the job."""
+        with self.database.writing() as session:
+            jobs.get_owned(session, self.claim)
+            events.append(session, self.claim.job_id, kind, message, data)
+
+    def _prepare(self, dataset: PackedDataset, lease: Lease) -> Training:
+        resume = self._read_checkpoint()
+        training = Training(
+            self.claim.spec,
+            dataset,
+            self.device,
+            resume=resume,
+            should_stop=lease.should_stop,
+            checkpoint_interval_seconds=self.settings.checkpoint_interval_seconds,
+        )
+        with self.database.writing() as session:
+            jobs.get_owned(session, self.claim)
+            metrics.discard_after(session, self.claim.job_id, training.step)
+        return training
+
+    def _read_checkpoint(self) -> dict[str, bytes] | None:
+        """Return the newest checkpoint that is whole, or None to begin anew."""
+        with self.database.reading() as session:
+            known = checkpoints.list_newest_first(session, self.claim.job_id)
+        for checkpoint in known:
+            try:
+                with self.database.reading() as session:
+                    files = self.artifacts.read_all(session, checkpoint.artifact_id)
+            except ArtifactError as error:
+                self.notify("checkpoint_damaged", error.message, {"checkpoint": checkpoint.id})
+            else:
+                self.notify(
+                    "resumed_from_checkpoint",
+                    f"Training goes on after step {checkpoint.step}.",
+                    {"checkpoint": checkpoint.id, "epoch": checkpoint.epoch},
+                )
+                return files
+        return None
+
+    def _take(self, report: Report, training: Training) -> None:
+        if isinstance(report, Notice):
+            self.notify(report.kind, report.message, report.data)
+        elif isinstance(report, CheckpointDue):
+            self._save_checkpoint(training)
+        else:
+            self._unwritten.append(report)
+            self.progress = {
+                "epoch": report.epoch,
+                "epochs": self.claim.spec.epochs,
+                "step": report.step,
+                "steps": training.steps,
+                "images_per_second": report.images_per_second,
+                "elapsed_seconds": report.elapsed_seconds,
+                "seconds_left": report.seconds_left,
+            }
+            if monotonic() - self._flushed_at > FLUSH_INTERVAL_SECONDS:
+                self._flush()
+
+    def _flush(self) -> None:
+        with self.database.writing() as session:
+            job = jobs.get_owned(session, self.claim)
+            job.progress = self.progress
+            metrics.append(session, self.claim.job_id, self._unwritten)
+        self._unwritten.clear()
+        self._flushed_at = monotonic()
+
+    def _save_checkpoint(self, training: Training) -> None:
+        self._flush()
+        state = training.state()
+        with self.database.writing() as session:
+            jobs.get_owned(session, self.claim)
+            checkpoints.add(
+                session,
+                self.artifacts,
+                state,
+                job_id=self.claim.job_id,
+                attempt=self.claim.attempt,
+                epoch=training.epoch,
+                step=training.step,
+            )
+
+    def _publish(self, training: Training, dataset: PackedDataset, lease: Lease) -> None:
+        """Export, then end the job and publish its model in one transaction."""
+        with TemporaryDirectory(prefix="tenfold-export-") as folder:
+            export(training.network, self.claim.spec, dataset, self.device, Path(folder))
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        manifest = json.loads(files["manifest.json"])
+        try:
+            with self.database.writing() as session:
+                jobs.succeed(session, self.claim, self.progress)
+                models.publish(session, self.artifacts, self.claim, files, manifest)
+        except InvalidTransitionError:
+            # A cancel or a pause came while the model was being exported.
+            self._let_go(lease)
+
+    def _let_go(self, lease: Lease) -> None:
+        if lease.stop_reason is StopReason.LOST:
+            return
+        with self.database.writing() as session:
+            jobs.release(session, self.claim)
+
+
+def describe_failure(error: Exception) -> dict[str, Any]:
+    """Return {code, message, traceback} of what ended a job."""
+    if isinstance(error, TenfoldError):
+        code, message = error.code, error.message
+    elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        code = "out_of_memory"
+        message = "The memory ran out: submit the job again with a smaller batch_size."
+    else:
+        code, message = "internal_error", f"{type(error).__name__}: {error}"
+    return {
+        "code": code,
+        "message": message,
+        "traceback": "".join(traceback.format_exception(error)),
+    }

@@ -1,0 +1,149 @@
+"""The worker's pulse: a thread that keeps the lease alive and hears what users ask of the job."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from store import jobs, workers
+from store.database import Database
+from store.errors import DatabaseError, StaleAttemptError
+from store.jobs import Claim
+from store.leases import LeaseObserver
+from store.tables import JobStatus
+
+# How soon a cancel or a pause is heard; two seconds are promised.
+WATCH_INTERVAL_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class StopReason(StrEnum):
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    LOST = "lost"
+    SHUTDOWN = "shutdown"
+
+
+class Lease:
+    """One claim while it is worked on, and the reason to stop once there is one."""
+
+    def __init__(
+        self, claim: Claim, shutdown: Event, read_progress: Callable[[], dict[str, Any] | None]
+    ) -> None:
+        self.claim = claim
+        self.read_progress = read_progress
+        self._shutdown = shutdown
+        self._reason: StopReason | None = None
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        if self._reason is None and self._shutdown.is_set():
+            return StopReason.SHUTDOWN
+        return self._reason
+
+    def should_stop(self) -> bool:
+        return self.stop_reason is not None
+
+    def hear(self, status: JobStatus | None) -> None:
+        """Take in the job's status; None when the job belongs to somebody else."""
+        if status is None:
+            self._reason = StopReason.LOST
+        elif status is JobStatus.CANCELLING:
+            self._reason = StopReason.CANCELLED
+        elif status is JobStatus.PAUSED:
+            self._reason = StopReason.PAUSED
+
+
+class Pulse:
+    """Beats for the worker, and for the job it works on, until the `with` block ends.
+
+    It also takes back the jobs of other workers that fell silent.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        shutdown: Event,
+        *,
+        heartbeat_interval_seconds: float,
+        lease_seconds: float,
+    ) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._shutdown = shutdown
+        self._heartbeat_interval_seconds = heartbeat_interval_seconds
+        self._observer = LeaseObserver(lease_seconds)
+        self._lease: Lease | None = None
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name="pulse", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @contextmanager
+    def follow(
+        self, claim: Claim, read_progress: Callable[[], dict[str, Any] | None]
+    ) -> Iterator[Lease]:
+        """Keep the claim's lease alive during the block."""
+        self._lease = Lease(claim, self._shutdown, read_progress)
+        try:
+            yield self._lease
+        finally:
+            self._lease = None
+
+    def _run(self) -> None:
+        next_heartbeat = monotonic()
+        while True:
+            try:
+                self._watch()
+                if monotonic() >= next_heartbeat:
+                    next_heartbeat = monotonic() + self._heartbeat_interval_seconds
+                    self._beat()
+                    self._rescue()
+            except DatabaseError as error:
+                # The lease may run out meanwhile; the fencing token keeps that harmless.
+                log.warning("No heartbeat: %s", error)
+            if self._ended.wait(min(WATCH_INTERVAL_SECONDS, self._heartbeat_interval_seconds)):
+                return
+
+    def _watch(self) -> None:
+        lease = self._lease
+        if lease is None or lease.should_stop():
+            return
+        with self._database.reading() as session:
+            lease.hear(jobs.read_owned_status(session, lease.claim))
+
+    def _beat(self) -> None:
+        lease = self._lease
+        with self._database.writing() as session:
+            workers.heartbeat(session, self._worker_id)
+            if lease is None:
+                return
+            try:
+                lease.hear(jobs.heartbeat(session, lease.claim, lease.read_progress()))
+            except StaleAttemptError:
+                lease.hear(None)
+
+    def _rescue(self) -> None:
+        with self._database.reading() as session:
+            abandoned = self._observer.find_abandoned(session)
+        for job_id, attempt in abandoned:
+            log.warning("Job %d: the worker of attempt %d fell silent.", job_id, attempt)
+            with self._database.writing() as session:
+                jobs.requeue_abandoned(session, job_id, attempt)
