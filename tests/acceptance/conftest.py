@@ -43,9 +43,12 @@ class Stack:
         return process
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        known = len(self.get("/workers")["items"])
         process = self._start("worker")
-        self.wait(lambda: len(self.get("/workers")["items"]) > known, START_SECONDS)
+
+        def is_alive() -> bool:
+            return any(worker["pid"] == process.pid for worker in self.get("/workers")["items"])
+
+        self.wait(is_alive, START_SECONDS)
         return process
 
     def get(self, path: str, **parameters: Any) -> Json:

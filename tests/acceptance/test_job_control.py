@@ -38,11 +38,11 @@ def test_a_job_without_a_worker_waits_and_says_so(start_stack: Callable[..., Sta
     job = stack.submit(epochs=1)
     waiting = stack.get(f"/jobs/{job['id']}")
     assert waiting["status"] == "queued"
-    assert "python -m worker" in waiting["notice"]
+    assert "python -m worker" in waiting["waiting_reason"]
     stack.start_worker()
     done = stack.wait_for_status(job["id"], "succeeded", "failed")
     assert done["status"] == "succeeded", done["error"]
-    assert done["notice"] is None
+    assert done["waiting_reason"] is None
 
 
 def test_a_stopped_worker_hands_its_job_on(start_stack: Callable[..., Stack]) -> None:
