@@ -5,7 +5,9 @@ set -eu
 
 cd "$(dirname "$0")/.."
 venv=.venv
-needed_gb=8
+# Packages 6 GB, and the 3.2 GB of downloads they are unpacked from; pip's cache keeps another copy.
+needed_gb=10
+needed_with_cache_gb=13
 
 fail() {
     printf '\n%s\n' "$*" >&2
@@ -42,7 +44,7 @@ find_python() {
 check_space() {
     free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
     if [ "$free_gb" -lt "$needed_gb" ]; then
-        fail "The packages need $needed_gb GB of disk and $(pwd) has $free_gb GB free." \
+        fail "Installing needs $needed_gb GB of disk (6 GB stay) and $(pwd) has $free_gb GB free." \
             "Free some space, then run this again."
     fi
 }
@@ -60,6 +62,9 @@ verbosity=--quiet
 if [ ! -d "$(echo "$venv"/lib/python3.*/site-packages/torch/lib)" ]; then
     verbosity=
     check_space
+    if [ "$free_gb" -lt "$needed_with_cache_gb" ]; then
+        export PIP_NO_CACHE_DIR=1
+    fi
     echo "Installing PyTorch and the rest: 3 GB to download, 6 GB on disk, a few minutes."
 fi
 
@@ -74,5 +79,6 @@ export TMPDIR="$PWD/$venv/tmp" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
         "was downloaded is kept."
 # The project itself, in place; the lock has its build tool, so nothing more is downloaded.
 # The build tool warns of what editable installations are.
-PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
+PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --no-index --no-deps \
+    --no-build-isolation --editable .
 touch "$venv/.complete"
