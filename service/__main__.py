@@ -1,5 +1,6 @@
 """Run the API: `python -m service`."""
 
+import errno
 import logging
 import signal
 import socket
@@ -49,10 +50,8 @@ def main() -> int:
     except DatabaseError as error:
         return _explain(error.message)
     except OSError as error:
-        return _explain(
-            f"The API cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-            "Stop what uses that port, or choose another with TENFOLD_PORT."
-        )
+        where = f"{settings.host}:{settings.port}"
+        return _explain(f"The API cannot listen on {where}: {_advise(error)}")
     with listener:
         server = Server(build_config(settings))
         server.run(sockets=[listener])
@@ -70,6 +69,8 @@ def build_config(settings: Settings) -> uvicorn.Config:
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         server_header=False,
+        # No reply depends on the scheme or the client's address.
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
     )
 
@@ -86,6 +87,14 @@ def _listen(host: str, port: int) -> socket.socket:
     """Return the listening socket, so that a busy port is known before anything else starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def _advise(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "stop what uses that port, or choose another with TENFOLD_PORT."
+    if error.errno == errno.EACCES:
+        return "this user may not use that port; choose one above 1023 with TENFOLD_PORT."
+    return "it is no address of this machine; set TENFOLD_HOST to one, 127.0.0.1 say."
 
 
 def _explain(message: str) -> int:

@@ -4,8 +4,10 @@ The bytes are first copied out of the store and checked, so no slow client holds
 no damaged file is sent half, and a checkpoint that is dropped meanwhile still arrives.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -14,6 +16,7 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
+from starlette.types import Receive, Scope, Send
 
 from service.context import Context
 from service.openapi import file_content
@@ -72,28 +75,58 @@ class ArtifactFolder:
 
     def send_file(self, name: str, if_none_match: str | None) -> Response:
         """Return one file, or 304 when the client has it."""
-        with self.context.database.reading() as session:
+        with _filled_spool() as body, self.context.database.reading() as session:
             artifact_id = self.find_artifact_id(session)
             file = self.context.artifacts.get_file(session, artifact_id, name)
             headers = {"ETag": f'"{file.sha256}"', "X-Content-Type-Options": "nosniff"}
             if is_same(file.sha256, if_none_match):
+                body.close()
                 return Response(status_code=304, headers=headers)
-            body = _open_spool()
             _copy(session, self.context.artifacts, file, body)
         media_type = _MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-        return _send(body, media_type, name, headers)
+        return SpoolResponse(body, media_type, name, headers)
 
     def send_zip(self, name: str) -> Response:
         """Return all files in one archive, uncompressed: weights do not compress."""
-        body = _open_spool()
-        with self.context.database.reading() as session, ZipFile(body, "w", ZIP_STORED) as archive:
+        with (
+            _filled_spool() as body,
+            self.context.database.reading() as session,
+            ZipFile(body, "w", ZIP_STORED) as archive,
+        ):
             artifact_id = self.find_artifact_id(session)
             for file in self.context.artifacts.list_files(session, artifact_id):
                 # A fixed date, so that the same files make the same archive.
                 entry = ZipInfo(file.name, date_time=(1980, 1, 1, 0, 0, 0))
                 with archive.open(entry, "w", force_zip64=True) as target:
                     _copy(session, self.context.artifacts, file, target)
-        return _send(body, "application/zip", name, {})
+        return SpoolResponse(body, "application/zip", name, {})
+
+
+class SpoolResponse(StreamingResponse):
+    """Sends a spool from its beginning, and closes it however that ends."""
+
+    def __init__(
+        self, body: IO[bytes], media_type: str, name: str, headers: Mapping[str, str]
+    ) -> None:
+        self._body = body
+        size_bytes = body.seek(0, SEEK_END)
+        body.seek(0)
+        headers = {
+            **headers,
+            "Content-Length": str(size_bytes),
+            "Content-Disposition": f'attachment; filename="{name}"',
+        }
+        super().__init__(self._read_chunks(), media_type=media_type, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._body.close()
+
+    def _read_chunks(self) -> Iterator[bytes]:
+        while chunk := self._body.read(CHUNK_BYTES):
+            yield chunk
 
 
 def is_same(sha256: str, if_none_match: str | None) -> bool:
@@ -104,9 +137,15 @@ def is_same(sha256: str, if_none_match: str | None) -> bool:
     return f'"{sha256}"' in tags or "*" in tags
 
 
-def _open_spool() -> IO[bytes]:
-    # Closed by whoever sends it, or by the garbage collector when sending never starts.
-    return SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY_BYTES)
+@contextmanager
+def _filled_spool() -> Iterator[IO[bytes]]:
+    """Yield a spool to write to; it stays open for the reply unless the block fails."""
+    body = SpooledTemporaryFile(max_size=LARGEST_IN_MEMORY_BYTES)  # noqa: SIM115
+    try:
+        yield body
+    except BaseException:
+        body.close()
+        raise
 
 
 def _copy(
@@ -114,20 +153,3 @@ def _copy(
 ) -> None:
     for chunk in artifacts.stream(session, file.artifact_id, file.name):
         target.write(chunk)
-
-
-def _send(body: IO[bytes], media_type: str, name: str, headers: dict[str, str]) -> Response:
-    size_bytes = body.seek(0, 2)
-    body.seek(0)
-    headers = {
-        **headers,
-        "Content-Length": str(size_bytes),
-        "Content-Disposition": f'attachment; filename="{name}"',
-    }
-    return StreamingResponse(_read_chunks(body), media_type=media_type, headers=headers)
-
-
-def _read_chunks(body: IO[bytes]) -> Iterator[bytes]:
-    with body:
-        while chunk := body.read(CHUNK_BYTES):
-            yield chunk

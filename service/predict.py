@@ -1,20 +1,21 @@
 """`POST /predict`: pictures in, classes out.
 
-The fastest route of the service, so it is called with the bare request: FastAPI would spend more
+The busiest route of the service, so it is called with the bare request: FastAPI would spend more
 time on finding out what the function wants than the network on the picture. What FastAPI cannot
 see is written into the OpenAPI document by hand.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
 
 from service.context import Context
+from service.direct_routes import DirectRoute
+from service.disconnects import await_connected
 from service.loaded_models import LoadedModel
 from service.openapi import COMMON_PROBLEMS, problem_responses
 from service.predict_schemas import PREDICT_DOCUMENTATION, PredictReply
@@ -26,19 +27,7 @@ LARGEST_PREDICT_BODY_BYTES = 64 << 20
 DEFAULT_TOP_K = 3
 
 
-class DirectRoute(APIRoute):
-    """A documented route whose function takes the request and returns the response, no more."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
-
-
-router = APIRouter(
-    tags=["predictions"],
-    route_class=DirectRoute,
-    max_body_size=LARGEST_PREDICT_BODY_BYTES,
-)
+router = APIRouter(tags=["predictions"], route_class=DirectRoute)
 
 
 class Options(NamedTuple):
@@ -80,9 +69,9 @@ async def predict(request: Request) -> Response:
     options = read_options(request.scope["query_string"])
     uploads = read_uploads(await request.body(), request.headers.get("content-type", ""))
     model = await context.loaded_models.find(options.model)
-    outcomes = await model.predict(
-        [upload.data for upload in uploads], context.settings.predict_deadline_seconds
-    )
+    images = [upload.data for upload in uploads]
+    prediction = model.predict(images, context.settings.predict_deadline_seconds)
+    outcomes = await await_connected(request, prediction)
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
         raise _name_upload(outcomes[0], uploads[0])
     return Response(render(model, uploads, outcomes, options), media_type="application/json")

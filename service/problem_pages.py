@@ -1,6 +1,8 @@
 """`/problems`: what each problem code means; the `type` of every problem points here."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from service.openapi import json_example, problem_responses
@@ -8,6 +10,9 @@ from service.problems import PROBLEM_TYPES
 from store.errors import NotFoundError
 
 router = APIRouter(prefix="/problems", tags=["problems"])
+
+
+ProblemCode = Annotated[str, Path(pattern="^[a-z_]{1,64}$", description="The `code` of a problem.")]
 
 
 class ProblemKind(BaseModel):
@@ -41,9 +46,9 @@ async def list_problems() -> ProblemKindList:
 
 @router.get(
     "/{code}",
-    responses={200: json_example(_EXAMPLE), **problem_responses("not_found")},
+    responses={200: json_example(_EXAMPLE), **problem_responses("not_found", "invalid_request")},
 )
-async def get_problem(code: str) -> ProblemKind:
+async def get_problem(code: ProblemCode) -> ProblemKind:
     """Explain one problem code."""
     if code not in PROBLEM_TYPES:
         raise NotFoundError("There is no such problem code: GET /problems lists them.")

@@ -1,0 +1,239 @@
+"""`/jobs` over HTTP."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from store import jobs
+from store.settings import Settings
+from tests.service.serving import make_settings, serve
+from tests.service.stand_in_worker import StandInWorker
+
+
+def submit(client: httpx.Client, **fields: Any) -> dict[str, Any]:
+    reply = client.post("/jobs", json=fields)
+    assert reply.status_code == 201, reply.text
+    job: dict[str, Any] = reply.json()
+    return job
+
+
+def test_a_job_is_created_with_the_whole_spec_and_its_address(client: httpx.Client) -> None:
+    reply = client.post("/jobs", json={"recipe": "tutorial", "epochs": 5})
+    assert reply.status_code == 201
+    job = reply.json()
+    assert reply.headers["Location"] == f"/jobs/{job['id']}"
+    assert job["request"] == {"recipe": "tutorial", "epochs": 5}
+    assert job["spec"]["epochs"] == 5
+    assert job["spec"]["network"] == "lenet"
+    assert job["spec"]["batch_size"] == 4
+    assert job["model_name"] == "cifar10-tutorial"
+    assert client.get(reply.headers["Location"]).json() == job
+
+
+def test_a_job_without_a_living_worker_says_so_and_what_to_do(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    job = submit(client)
+    assert job["status"] == "queued"
+    assert "python -m worker" in job["waiting_reason"]
+    worker.register()
+    assert client.get(f"/jobs/{job['id']}").json()["waiting_reason"] is None
+    worker.retire()
+    (listed,) = client.get("/jobs").json()["items"]
+    assert "python -m worker" in listed["waiting_reason"]
+
+
+def test_jobs_are_listed_newest_first_page_by_page(client: httpx.Client) -> None:
+    ids = [submit(client, seed=seed)["id"] for seed in range(5)]
+    seen: list[int] = []
+    cursor = None
+    for expected in (2, 2, 1):
+        query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/jobs", params=query).json()
+        assert len(page["items"]) == expected
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+    assert cursor is None
+    assert seen == ids[::-1]
+
+
+def test_a_job_that_comes_while_one_pages_shifts_nothing(client: httpx.Client) -> None:
+    ids = [submit(client)["id"] for _ in range(3)]
+    first = client.get("/jobs", params={"limit": 2}).json()
+    submit(client)
+    second = client.get("/jobs", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [job["id"] for job in first["items"] + second["items"]] == ids[::-1]
+
+
+def test_jobs_are_filtered_by_status(client: httpx.Client) -> None:
+    waiting, stopped = submit(client)["id"], submit(client)["id"]
+    client.post(f"/jobs/{stopped}/cancel")
+    found = client.get("/jobs", params={"status": "queued"}).json()["items"]
+    assert [job["id"] for job in found] == [waiting]
+    assert client.get("/jobs", params={"status": "done"}).status_code == 422
+
+
+def test_one_idempotency_key_makes_one_job_however_many_ask_at_once(client: httpx.Client) -> None:
+    def post(_: int) -> httpx.Response:
+        return client.post("/jobs", json={"epochs": 3}, headers={"Idempotency-Key": "once"})
+
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(post, range(100)))
+    assert {reply.status_code for reply in replies} == {201}
+    assert len({reply.json()["id"] for reply in replies}) == 1
+    assert sum("Idempotent-Replayed" in reply.headers for reply in replies) == 99
+    assert len(client.get("/jobs").json()["items"]) == 1
+
+
+def test_an_idempotency_key_with_another_body_is_refused(client: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "once"}
+    client.post("/jobs", json={"epochs": 3}, headers=headers)
+    reply = client.post("/jobs", json={"epochs": 4}, headers=headers)
+    assert reply.status_code == 422
+    assert reply.json()["code"] == "idempotency_key_reused"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "hint"),
+    [
+        ({"epochs": 0}, "epochs", "greater than or equal to 1"),
+        ({"epoch": 3}, "epoch", "epochs"),
+        ({"optimizer": "sdg"}, "optimizer", "'sgd', 'adam' or 'adamw'"),
+        ({"recipe": "nope"}, "recipe", "'tutorial'"),
+        ({"dataset": "../etc"}, "dataset", "pattern"),
+        ({"model": "a@b"}, "model", "pattern"),
+        (
+            {"loss": "mean_squared_error", "label_smoothing": 0.1},
+            "body",
+            "set label_smoothing to 0",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_would_be_right(
+    client: httpx.Client, body: dict[str, Any], field: str, hint: str
+) -> None:
+    reply = client.post("/jobs", json=body)
+    assert reply.status_code == 422
+    problem = reply.json()
+    assert problem["code"] == "invalid_request"
+    (error,) = problem["errors"]
+    assert error["in"] == "body"
+    assert error["field"] == field
+    assert hint in error["message"]
+
+
+def test_several_wrong_fields_are_all_named(client: httpx.Client) -> None:
+    problem = client.post("/jobs", json={"epochs": 0, "seed": -1}).json()
+    assert {error["field"] for error in problem["errors"]} == {"epochs", "seed"}
+
+
+def test_an_unknown_data_set_is_refused_with_those_that_are_known(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    worker.describe_dataset("shapes")
+    problem = client.post("/jobs", json={"dataset": "flowers"}).json()
+    assert (problem["status"], problem["code"]) == (422, "unknown_dataset")
+    assert problem["known"] == ["shapes"]
+    assert "datasets/flowers/train/<class>/" in problem["detail"]
+
+
+def test_a_data_set_folder_that_no_worker_has_seen_yet_is_accepted(
+    client: httpx.Client, worker: StandInWorker, settings: Settings
+) -> None:
+    worker.describe_dataset("shapes")
+    (settings.datasets_folder / "flowers").mkdir(parents=True)
+    assert submit(client, dataset="flowers")["spec"]["dataset"] == "flowers"
+
+
+def test_a_faulty_data_set_is_refused_with_its_fault(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    worker.describe_dataset("flowers", state="unusable", problem="class rose is empty")
+    problem = client.post("/jobs", json={"dataset": "flowers"}).json()
+    assert (problem["status"], problem["code"]) == (422, "dataset_unusable")
+    assert "class rose is empty" in problem["detail"]
+
+
+def test_a_batch_beyond_the_training_images_is_refused(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    worker.describe_dataset("tiny", class_counts={"train": [3, 4], "test": [1, 1]})
+    problem = client.post("/jobs", json={"dataset": "tiny", "batch_size": 8}).json()
+    assert (problem["status"], problem["code"]) == (422, "dataset_too_small")
+    assert "7 or less" in problem["detail"]
+    submit(client, dataset="tiny", batch_size=7)
+
+
+def test_images_that_are_too_small_for_the_network_are_refused(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    worker.describe_network("lenet", "<svg/>", smallest_side=16)
+    worker.describe_dataset("dots", height=8, width=32)
+    worker.describe_dataset("fits", height=16, width=16)
+    problem = client.post("/jobs", json={"dataset": "dots"}).json()
+    assert (problem["status"], problem["code"]) == (422, "images_too_small")
+    assert "16 by 16" in problem["detail"]
+    submit(client, dataset="fits")
+
+
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_soon(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    running = submit(client)["id"]
+    claim = worker.claim()
+    waiting = submit(client)["id"]
+    at_once = client.post(f"/jobs/{waiting}/cancel")
+    assert (at_once.status_code, at_once.json()["status"]) == (200, "cancelled")
+    for _ in range(2):  # asking twice is harmless
+        soon = client.post(f"/jobs/{running}/cancel")
+        assert (soon.status_code, soon.json()["status"]) == (202, "cancelling")
+    with worker.database.writing() as session:
+        jobs.release(session, claim)
+    again = client.post(f"/jobs/{running}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "job_already_ended")
+
+
+def test_a_paused_job_is_queued_again_by_resume(client: httpx.Client) -> None:
+    job_id = submit(client)["id"]
+    assert client.post(f"/jobs/{job_id}/resume").json()["code"] == "invalid_transition"
+    assert client.post(f"/jobs/{job_id}/pause").json()["status"] == "paused"
+    assert client.post(f"/jobs/{job_id}/resume").json()["status"] == "queued"
+
+
+def test_only_an_ended_job_can_be_deleted(client: httpx.Client, worker: StandInWorker) -> None:
+    job_id = submit(client)["id"]
+    refused = client.delete(f"/jobs/{job_id}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_not_ended")
+    model = worker.succeed(worker.claim())
+    assert client.delete(f"/jobs/{job_id}").status_code == 204
+    for path in ("", "/metrics", "/events", "/report", "/predictions", "/checkpoints"):
+        assert client.get(f"/jobs/{job_id}{path}").json()["code"] == "job_not_found"
+    version = client.get(f"/models/{model.name}/versions/{model.version}").json()
+    assert version["job_id"] is None
+
+
+def test_a_failed_job_shows_its_traceback(client: httpx.Client, worker: StandInWorker) -> None:
+    job_id = submit(client)["id"]
+    error = {"code": "training_failed", "message": "The loss is not finite.", "traceback": "at …"}
+    worker.fail(worker.claim(), error)
+    job = client.get(f"/jobs/{job_id}").json()
+    assert job["status"] == "failed"
+    assert job["error"] == error
+    assert job["finished_at"] is not None
+
+
+def test_a_job_that_succeeded_names_its_model(client: httpx.Client, worker: StandInWorker) -> None:
+    job_id = submit(client, model="pets")["id"]
+    worker.succeed(worker.claim())
+    expected = {"name": "pets", "version": 1, "accuracy": 0.6}
+    assert client.get(f"/jobs/{job_id}").json()["model"] == expected
+    assert client.get("/jobs").json()["items"][0]["model"] == expected
+
+
+def test_jobs_survive_a_restart_of_the_service(settings: Settings) -> None:
+    with serve(settings) as client:
+        job = submit(client, epochs=3)
+    with serve(make_settings(settings.data)) as client:
+        assert client.get(f"/jobs/{job['id']}").json() == job
