@@ -41,7 +41,8 @@ def test_without_images_and_network_it_says_so_and_trains_on_shapes(start_script
     assert "Training on the built-in drawn shapes instead." in script.output
     assert "1,000 test images of shapes" in script.output
     (png,) = script.data.glob("demo-shapes-*.png")
-    assert Image.open(png).size == (32, 32)
+    with Image.open(png) as image:
+        assert image.size == (32, 32)
     assert f"{png} shows: " in script.output
     assert script.list_processes() == {}
 
