@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from service import (
     checkpoints,
     datasets,
+    documentation,
     errors,
     events,
     health,
@@ -22,11 +23,11 @@ from service import (
     problem_pages,
     recipes,
     reports,
-    root,
     workers,
 )
 from service.body_limit import BodyLimitMiddleware
 from service.context import Context
+from service.direct_routes import DirectRoutesMiddleware
 from service.event_feed import EventFeed
 from service.loaded_models import LoadedModels
 from service.monitoring import Monitoring
@@ -58,7 +59,7 @@ _ROUTERS = [
     workers.router,
     health.router,
     problem_pages.router,
-    root.router,
+    documentation.router,
 ]
 
 
@@ -73,7 +74,15 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=openapi.use_function_name,
         # A redirect to the same address with a slash would hide a misspelt address.
         redirect_slashes=False,
+        # `documentation` serves it without the internet.
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        # It looks for an exporter at every request, which takes longer than to read a picture.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(DirectRoutesMiddleware, handlers={("POST", "/predict"): predict.predict})
+    # Added last and so the outer one: what it refuses never gets further.
     app.add_middleware(
         BodyLimitMiddleware,
         limit_bytes=LARGEST_BODY_BYTES,

@@ -115,7 +115,7 @@ class Batcher(Generic[Item, Result]):
         if self._waiting_items + len(items) > self._max_waiting_items:
             raise self._overloaded()
         now = self._loop.time()
-        request = _Request[Item, Result](
+        request: _Request[Item, Result] = _Request(
             items, self._loop.create_future(), now, now + deadline_seconds, []
         )
         self._waiting.append(request)

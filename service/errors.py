@@ -33,6 +33,13 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(Exception)(_answer_unknown_exception)
 
 
+def answer(request: Request, error: TenfoldError | HTTPException) -> Response:
+    """Return the problem of an error that was caught outside of FastAPI's own handlers."""
+    if isinstance(error, TenfoldError):
+        return _answer_tenfold_error(request, error)
+    return _answer_http_exception(request, error)
+
+
 def build_problem(
     code: str,
     detail: str,
