@@ -17,10 +17,13 @@ def append(session: Session, job_id: int, reports: Sequence[StepReport | EpochRe
         session.add(table(job_id=job_id, **asdict(report)))
 
 
-def discard_after(session: Session, job_id: int, step: int) -> None:
-    """Forget what came after the checkpoint that a new attempt goes on from."""
-    for table in (StepMetric, EpochMetric):
-        session.execute(delete(table).where(table.job_id == job_id, table.step > step))
+def discard_after(session: Session, job_id: int, *, step: int, epoch: int) -> None:
+    """Forget what a new attempt, which goes on after `step` and `epoch`, will report again."""
+    session.execute(delete(StepMetric).where(StepMetric.job_id == job_id, StepMetric.step > step))
+    # By epoch, because a checkpoint at an epoch's last step comes before the epoch's report.
+    session.execute(
+        delete(EpochMetric).where(EpochMetric.job_id == job_id, EpochMetric.epoch > epoch)
+    )
 
 
 def list_steps(

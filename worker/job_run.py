@@ -88,7 +88,9 @@ class JobRun:
         )
         with self.database.writing() as session:
             jobs.get_owned(session, self.claim)
-            metrics.discard_after(session, self.claim.job_id, training.step)
+            metrics.discard_after(
+                session, self.claim.job_id, step=training.step, epoch=training.epoch
+            )
         return training
 
     def _read_checkpoint(self) -> dict[str, bytes] | None:
