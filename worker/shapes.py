@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from store.images import Pixels
 from store.packed import Examples, Split
 
 Points = NDArray[np.float64]
@@ -53,10 +54,10 @@ def _draw_mask(outline: Callable[[], list[Points]], random: np.random.Generator)
     # The first polygon is filled, each further one is cut out of it.
     for ink, polygon in zip((255, 0), outline(), strict=False):
         pen.polygon((polygon @ turn * size + centre).ravel().tolist(), fill=ink)
-    return np.asarray(mask.reduce(_SUPERSAMPLING), dtype=np.float32) / 255
+    return np.asarray(mask.reduce(_SUPERSAMPLING), dtype=np.float32) / np.float32(255)
 
 
-def _paint(masks: Cover, random: np.random.Generator) -> Cover:
+def _paint(masks: Cover, random: np.random.Generator) -> Pixels:
     """Return the masks (N, 32, 32) in random colours on shaded, noisy ground (N, 32, 32, 3)."""
     count = len(masks)
     ground = random.uniform(20, 110, size=(count, 1, 1, 3)).astype(np.float32)
@@ -68,7 +69,7 @@ def _paint(masks: Cover, random: np.random.Generator) -> Cover:
     cover = masks[..., None]
     pixels = (ground + shade) * (1 - cover) + ink * cover
     pixels += noise * random.standard_normal(pixels.shape, dtype=np.float32)
-    return pixels.clip(0, 255)
+    return pixels.clip(0, 255).astype(np.uint8)
 
 
 def _arc(radius: float = 1.0, start: float = 0.0, end: float = 2 * np.pi) -> Points:
