@@ -1,5 +1,7 @@
 """`/health` and `/` over HTTP."""
 
+import re
+
 import httpx
 from sqlalchemy import text
 
@@ -42,4 +44,10 @@ def test_it_is_not_ready_when_the_tables_are_gone(
 
 def test_a_browser_at_the_root_finds_the_documentation(client: httpx.Client) -> None:
     assert client.get("/").headers["Location"] == "/docs"
-    assert client.get("/docs").status_code == 200
+    page = client.get("/docs").text
+    own = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert own
+    for address in own:
+        assert address.startswith("/"), "it must not need the internet"
+        assert client.get(address).status_code == 200
+    assert client.get("/openapi.json").json()["info"]["title"] == "Tenfold"

@@ -1,0 +1,49 @@
+"""`/docs`: the OpenAPI document to read and to try, with its scripts from this machine."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+router = APIRouter(include_in_schema=False)
+
+# The files of Swagger UI by the address below /docs; no other can be asked for.
+_SCRIPT, _STYLE, _ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"
+
+
+@router.get("/")
+async def show_start_page() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs")
+async def show_documentation(request: Request) -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=request.app.title,
+        swagger_js_url=f"/docs/{_SCRIPT}",
+        swagger_css_url=f"/docs/{_STYLE}",
+        swagger_favicon_url=f"/docs/{_ICON}",
+    )
+
+
+@router.get(f"/docs/{_SCRIPT}")
+async def get_documentation_script() -> FileResponse:
+    return _send(_SCRIPT, "text/javascript")
+
+
+@router.get(f"/docs/{_STYLE}")
+async def get_documentation_style() -> FileResponse:
+    return _send(_STYLE, "text/css")
+
+
+@router.get(f"/docs/{_ICON}")
+async def get_documentation_icon() -> FileResponse:
+    return _send(_ICON, "image/png")
+
+
+def _send(name: str, media_type: str) -> FileResponse:
+    folder = Path(str(files("fastapi_swagger.resources")))
+    return FileResponse(folder / name, media_type=media_type)
