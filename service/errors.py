@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from service.problems import PROBLEM_TYPES
 from store.errors import TenfoldError
@@ -114,7 +115,21 @@ def _known_fields(request: Request) -> Sequence[str]:
 
 def _answer_http_exception(request: Request, error: HTTPException) -> Response:
     code = _CODE_OF_STATUS.get(error.status_code, "internal_error")
-    return build_problem(code, _explain(code, request, error), headers=error.headers)
+    headers = dict(error.headers or {})
+    if code == "method_not_allowed" and (methods := _list_methods(request)):
+        headers["Allow"] = ", ".join(methods)
+    return build_problem(code, _explain(code, request, error), headers=headers)
+
+
+def _list_methods(request: Request) -> Sequence[str]:
+    """Return every method of this address; the router names those of one route only."""
+    documented = request.app.openapi()["paths"]
+    return [
+        method.upper()
+        for path, methods in documented.items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in methods
+    ]
 
 
 def _explain(code: str, request: Request, error: HTTPException) -> str:

@@ -119,10 +119,22 @@ def test_an_address_that_cannot_be_is_the_clients_fault(
     check_problem(client.get(path), status, code)
 
 
-def test_a_wrong_method_is_told_the_right_ones(client: httpx.Client) -> None:
-    reply = client.patch("/jobs")
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/jobs", {"GET", "POST"}),
+        ("/jobs/1", {"GET", "DELETE"}),
+        ("/jobs/1/cancel", {"POST"}),
+        ("/models/pets/aliases/production", {"PUT", "DELETE"}),
+        ("/docs", {"GET"}),
+    ],
+)
+def test_a_wrong_method_is_told_every_right_one(
+    client: httpx.Client, path: str, methods: set[str]
+) -> None:
+    reply = client.patch(path)
     check_problem(reply, 405, "method_not_allowed")
-    assert reply.headers["Allow"]
+    assert set(reply.headers["Allow"].split(", ")) == methods
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "caf\xe9"])
@@ -169,6 +181,7 @@ def test_problem_codes_are_stable() -> None:
     assert statuses == {
         "alias_not_found": 404,
         "artifact_damaged": 500,
+        "artifact_not_read": 503,
         "artifact_not_written": 503,
         "body_too_large": 413,
         "checkpoint_not_found": 404,
