@@ -30,6 +30,7 @@ from service.context import Context
 from service.direct_routes import DirectRoutesMiddleware
 from service.event_feed import EventFeed
 from service.loaded_models import LoadedModels
+from service.model_cache import ModelCache
 from service.monitoring import Monitoring
 from store.artifacts import open_store
 from store.database import Database
@@ -104,7 +105,8 @@ def _make_lifespan(
         event_feed = EventFeed(database)
         artifacts = open_store(settings.artifacts_url)
         monitoring = Monitoring(CollectorRegistry())
-        loaded_models = LoadedModels(settings, database, artifacts, monitoring)
+        model_cache = ModelCache(settings, database, artifacts, monitoring)
+        loaded_models = LoadedModels(database, model_cache)
         app.state.context = Context(
             settings=settings,
             database=database,

@@ -28,21 +28,14 @@ class OnnxEngine:
     """ONNX Runtime: on the GPU where its build and the machine have one, else on the CPU."""
 
     def __init__(self, model: bytes, threads: int) -> None:
-        """Raise ArtifactError where the bytes are no network that ONNX Runtime can run."""
         self.threads = threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Threads that spin while they wait take the processor from decoding and from training.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=choose_providers(onnxruntime.get_available_providers())
-            )
-        except Exception as error:
-            raise ArtifactError(
-                f"The network cannot be loaded ({error}): restore it from a backup, or train again."
-            ) from error
+        providers = choose_providers(onnxruntime.get_available_providers())
+        self._session = onnxruntime.InferenceSession(model, options, providers=providers)
 
     def run(self, images: Pixels) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32]
@@ -55,18 +48,25 @@ def choose_providers(available: Sequence[str]) -> list[str]:
     return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
-def load_engine(
-    model: bytes, shape: tuple[int, int, int], max_batch_items: int, most_threads: int | None = None
-) -> OnnxEngine:
-    """Return an engine that has run before, with as many threads as run a full batch fastest.
+def load_engine(model: bytes, shape: tuple[int, int, int], max_batch_items: int) -> OnnxEngine:
+    """Return an engine that has run before, with the threads that run a full batch fastest.
 
-    `shape` is the (H, W, C) of one image. Small networks lose time to a second thread and large
-    ones gain, so one and all cores (`most_threads`) are tried, on this machine.
+    `shape` is the (H, W, C) of one image. Raises ArtifactError where the bytes are no network
+    that ONNX Runtime can run on such images.
     """
-    images = np.zeros((max_batch_items, *shape), dtype=np.uint8)
+    try:
+        return _choose_engine(model, np.zeros((max_batch_items, *shape), dtype=np.uint8))
+    except Exception as error:
+        raise ArtifactError(
+            f"The network cannot be loaded ({error}): restore it from a backup, or train again."
+        ) from error
+
+
+def _choose_engine(model: bytes, images: Pixels) -> OnnxEngine:
+    """Try one thread and all cores: small networks lose by a second thread, large ones gain."""
     single = OnnxEngine(model, threads=1)
     seconds = _measure_warm(single, images)
-    cores = most_threads or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     if cores == 1 or seconds < _WORTH_THREADS_SECONDS:
         return single
     parallel = OnnxEngine(model, threads=cores)

@@ -184,6 +184,7 @@ def delete_model_version(
     """Delete one version, its files, and the aliases that point at it."""
     with context.database.writing() as session:
         models.delete_version(session, model_name, version, context.artifacts)
+    context.loaded_models.refresh_from_thread()
 
 
 @router.get(
@@ -235,6 +236,7 @@ def set_model_alias(
     """Point an alias at a version. `production` is what /predict uses when no version is named."""
     with context.database.writing() as session:
         models.set_alias(session, model_name, alias, request.version)
+    context.loaded_models.refresh_from_thread()
     return AliasReply(model=model_name, alias=alias, version=request.version)
 
 
@@ -250,6 +252,7 @@ def delete_model_alias(model_name: ModelName, alias: AliasName, context: Context
     """Remove an alias. The version that it pointed at stays."""
     with context.database.writing() as session:
         models.delete_alias(session, model_name, alias)
+    context.loaded_models.refresh_from_thread()
 
 
 def _describe_version(row: Model, aliases: dict[str, int], files: list[FileReply]) -> VersionReply:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from service.context import Context
 from service.direct_routes import DirectRoute
 from service.disconnects import await_connected
-from service.loaded_models import LoadedModel
+from service.model_cache import LoadedModel
 from service.openapi import COMMON_PROBLEMS, problem_responses
 from service.predict_schemas import PREDICT_DOCUMENTATION, PredictReply
 from service.predictor import Prediction

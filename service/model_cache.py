@@ -1,0 +1,161 @@
+"""The networks in memory: each loaded once, bounded by bytes; the least recently used leaves."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from service.batching import Batcher
+from service.decoding import Decoder, count_cores, is_large
+from service.engines import load_engine
+from service.memory import release_freed_memory
+from service.monitoring import BatchObserver, Monitoring
+from service.predictor import Item, Prediction, Predictor, read_input_shape
+from store import models
+from store.artifacts import ArtifactStore
+from store.database import Database
+from store.settings import Settings
+from store.tables import Model
+
+
+class ModelKey(NamedTuple):
+    """One published version, and its artifact: a deleted version's number may come again."""
+
+    name: str
+    version: int
+    artifact_id: str
+
+    @classmethod
+    def of(cls, row: Model) -> "ModelKey":
+        return cls(row.name, row.version, row.artifact_id)
+
+
+class LoadedModel:
+    """One version of a model in memory, behind its own batcher."""
+
+    def __init__(
+        self,
+        key: ModelKey,
+        predictor: Predictor,
+        size_bytes: int,
+        batcher: Batcher[Item, Prediction],
+        decoder: Decoder,
+    ) -> None:
+        self.key = key
+        self.predictor = predictor
+        self.size_bytes = size_bytes
+        self.batcher = batcher
+        self.used_at = 0.0
+        self._decoder = decoder
+
+    async def predict(
+        self, items: Sequence[Item], deadline_seconds: float
+    ) -> list[Prediction | Exception]:
+        """Return a prediction, or the reason why there is none, for each item in order.
+
+        Raises OverloadedError and DeadlineExceededError.
+        """
+        if any(map(is_large, items)):
+            items = await self._decoder.decode_large(items, self.predictor.prepare)
+        return await self.batcher.submit(items, deadline_seconds)
+
+
+class ModelCache:
+    """Loads models and forgets them. Belongs to one event loop.
+
+    A model that leaves answers the requests that it has: they hold on to it until they are done.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        artifacts: ArtifactStore,
+        monitoring: Monitoring,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._artifacts = artifacts
+        self._monitoring = monitoring
+        self._executor = ThreadPoolExecutor(count_cores(), thread_name_prefix="predict")
+        self._decoder = Decoder(settings.predict_queue_images)
+        self._loaded: dict[ModelKey, LoadedModel] = {}
+        self._loading: dict[ModelKey, asyncio.Task[LoadedModel]] = {}
+
+    def __contains__(self, key: ModelKey) -> bool:
+        return key in self._loaded
+
+    @property
+    def models(self) -> list[LoadedModel]:
+        return list(self._loaded.values())
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(model.size_bytes for model in self._loaded.values())
+
+    @property
+    def decoding(self) -> int:
+        """Large pictures that are being decoded, or wait for it."""
+        return self._decoder.waiting
+
+    async def load(self, key: ModelKey) -> LoadedModel:
+        """Return the model, loading it once however many ask for it at the same time.
+
+        Raises NotFoundError where the version has been deleted, and ArtifactError where its
+        stored bytes are damaged.
+        """
+        if key in self._loaded:
+            return self._loaded[key]
+        task = self._loading.get(key)
+        if task is None:
+            task = self._loading[key] = asyncio.create_task(self._load(key))
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        # One caller who goes away must not stop the loading that others wait for.
+        return await asyncio.shield(task)
+
+    def unload(self, key: ModelKey) -> None:
+        self._loaded.pop(key, None)
+
+    def close(self) -> None:
+        for task in self._loading.values():
+            task.cancel()
+        self._loaded.clear()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._decoder.shutdown()
+
+    async def _load(self, key: ModelKey) -> LoadedModel:
+        predictor, size_bytes = await asyncio.to_thread(self._open, key)
+        batcher = Batcher(
+            predictor.predict,
+            self._executor,
+            max_batch_items=self._settings.predict_batch_images,
+            max_waiting_items=self._settings.predict_queue_images,
+            observer=BatchObserver(self._monitoring, key.name),
+        )
+        model = LoadedModel(key, predictor, size_bytes, batcher, self._decoder)
+        model.used_at = asyncio.get_running_loop().time()
+        self._monitoring.model_loads.labels(key.name).inc()
+        self._make_room(size_bytes)
+        self._loaded[key] = model
+        return model
+
+    def _open(self, key: ModelKey) -> tuple[Predictor, int]:
+        """Read the artifact and return its predictor, warm, with the bytes of its network."""
+        with self._database.reading() as session:
+            manifest = models.get(session, key.name, key.version).manifest
+            network = self._artifacts.read(session, key.artifact_id, "model.onnx")
+        shape = read_input_shape(manifest)
+        engine = load_engine(
+            network,
+            (shape.height, shape.width, shape.channels),
+            self._settings.predict_batch_images,
+        )
+        # Reading, parsing and measuring used several times the size of the network.
+        release_freed_memory()
+        return Predictor(manifest, engine), len(network)
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Let the least recently used go until `size_bytes` more fit, or none is left."""
+        while self._loaded and self.size_bytes + size_bytes > self._settings.predict_models_bytes:
+            oldest = min(self._loaded.values(), key=lambda model: model.used_at)
+            self.unload(oldest.key)
