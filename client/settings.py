@@ -1,0 +1,54 @@
+"""Where the service is: the same environment variables and `.env` file that the service reads."""
+
+import ipaddress
+
+import httpx
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ClientSettings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="TENFOLD_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    url: str | None = Field(
+        default=None,
+        description="Address of the service. Default: made of `TENFOLD_HOST` and `TENFOLD_PORT`.",
+    )
+    host: str = "127.0.0.1"
+    port: int = 8000
+
+
+def resolve_url(url: str | None = None) -> str:
+    """Return the address to use: the given one, else `TENFOLD_URL`, else host and port.
+
+    Raises ValueError where it is no http address.
+    """
+    settings = ClientSettings()
+    chosen = url or settings.url or _join(settings.host, settings.port)
+    try:
+        parsed = httpx.URL(chosen)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{chosen!r} is no address ({error}): {_EXAMPLE}") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError(f"{chosen!r} is no address of a service: {_EXAMPLE}")
+    return chosen.rstrip("/")
+
+
+_EXAMPLE = "write it like http://127.0.0.1:8000"
+
+
+def _join(host: str, port: int) -> str:
+    # A server that listens on every address is reached on this machine's own.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared only
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether the address is on this machine, where no proxy helps."""
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

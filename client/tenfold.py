@@ -1,0 +1,280 @@
+"""The client: `Tenfold` blocks, `AsyncTenfold` is awaited; both have the same operations."""
+
+import uuid
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from client import calls, downloads, pictures
+from client.flows import Flow, Item, Items, ask
+from client.jobs import AsyncJob, Job
+from client.operations import (
+    Asynchronous,
+    Synchronous,
+    iteration,
+    job_iteration,
+    job_operation,
+    operation,
+)
+from client.pictures import Picture
+from client.retries import RetryPolicy
+from client.runners import AsyncRunner, Connection, SyncRunner
+from client.schemas import (
+    Alias,
+    ClassifiedPicture,
+    Dataset,
+    JobRecord,
+    Model,
+    ModelSummary,
+    ModelVersion,
+    Network,
+    Prediction,
+    Readiness,
+    Recipe,
+    Worker,
+)
+from client.spec import TrainingSpec
+
+PAGE_ITEMS = 50
+
+
+class TenfoldOperations:
+    """What both clients can do. All raise the exceptions of `client.errors`."""
+
+    @job_operation
+    def submit_job(
+        self,
+        recipe: str = "tutorial",
+        *,
+        model: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+        **spec: Unpack[TrainingSpec],
+    ) -> Flow[JobRecord]:
+        """Queue a training job: a recipe, and the fields of its spec that are to differ.
+
+        Sending again after a broken connection never makes two jobs, because every submission
+        has an idempotency key; give your own to make that true across restarts of your program.
+        """
+        own = {"recipe": recipe, "model": model, "priority": priority, **spec}
+        body = {name: value for name, value in own.items() if value is not None}
+        return ask(calls.submit_job(body, idempotency_key or str(uuid.uuid4())))
+
+    @job_operation
+    def get_job(self, job_id: int) -> Flow[JobRecord]:
+        """Return one job."""
+        return ask(calls.get_job(job_id))
+
+    @job_iteration
+    def list_jobs(self, *, status: str | None = None) -> Items[JobRecord]:
+        """Iterate over the jobs, newest first; pages are fetched as they are needed."""
+        cursor: str | None = None
+        while True:
+            page = yield from ask(calls.list_jobs(status, PAGE_ITEMS, cursor))
+            for job in page.items:
+                yield Item(job)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @iteration
+    def list_models(self) -> Items[ModelSummary]:
+        """Iterate over the models by name, each with its newest version."""
+        cursor: str | None = None
+        while True:
+            page = yield from ask(calls.list_models(PAGE_ITEMS, cursor))
+            for model in page.items:
+                yield Item(model)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @operation
+    def get_model(self, name: str) -> Flow[Model]:
+        """Return a model with all its versions."""
+        return ask(calls.get_model(name))
+
+    @operation
+    def get_model_version(self, name: str, version: int) -> Flow[ModelVersion]:
+        """Return one version with its manifest and files."""
+        return ask(calls.get_model_version(name, version))
+
+    @operation
+    def delete_model_version(self, name: str, version: int) -> Flow[None]:
+        """Delete one version, its files and its aliases."""
+        return ask(calls.delete_model_version(name, version))
+
+    @operation
+    def download_model(
+        self, name: str, version: int, folder: str | PathLike[str]
+    ) -> Flow[list[Path]]:
+        """Download the files of a version into a folder, checked, and return their paths."""
+        found = yield from ask(calls.get_model_version(name, version))
+        return (
+            yield from downloads.download_all(
+                found.files,
+                Path(folder),
+                lambda file, sink: calls.download_model_file(name, version, file, sink),
+            )
+        )
+
+    @operation
+    def set_model_alias(self, name: str, alias: str, version: int) -> Flow[Alias]:
+        """Point an alias at a version. `production` answers when no version is named."""
+        return ask(calls.set_model_alias(name, alias, version))
+
+    @operation
+    def delete_model_alias(self, name: str, alias: str) -> Flow[None]:
+        """Remove an alias; the version stays."""
+        return ask(calls.delete_model_alias(name, alias))
+
+    @operation
+    def predict(
+        self, picture: Picture, *, model: str | None = None, top_k: int | None = None
+    ) -> Flow[Prediction]:
+        """Classify one picture: a path, or the bytes of a PNG, JPEG or WebP file.
+
+        `model` is `name`, `name@3` or `name@alias`; without it the newest model answers.
+        """
+        return pictures.predict_one(picture, model, top_k)
+
+    @iteration
+    def predict_many(
+        self,
+        pictures_or_folders: Picture | Iterable[Picture],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+    ) -> Items[ClassifiedPicture]:
+        """Classify pictures, and all pictures of folders, and iterate over the results in order.
+
+        A picture that cannot be read has an `error` where others have a `prediction`.
+        """
+        return pictures.predict_many(pictures_or_folders, model, top_k)
+
+    @operation
+    def list_datasets(self) -> Flow[list[Dataset]]:
+        """Return the data sets that can be trained on."""
+        return (yield from ask(calls.list_datasets())).items
+
+    @operation
+    def get_dataset(self, name: str) -> Flow[Dataset]:
+        """Return one data set."""
+        return ask(calls.get_dataset(name))
+
+    @operation
+    def draw_dataset_samples(
+        self,
+        name: str,
+        *,
+        split: str | None = None,
+        seed: int | None = None,
+        count: int | None = None,
+    ) -> Flow[bytes]:
+        """Return a PNG with some images of a data set and their classes."""
+        return ask(calls.draw_dataset_samples(name, split, seed, count))
+
+    @operation
+    def get_dataset_image(self, name: str, split: str, index: int) -> Flow[bytes]:
+        """Return one image of a data set as a PNG."""
+        return ask(calls.get_dataset_image(name, split, index))
+
+    @operation
+    def list_networks(self) -> Flow[list[Network]]:
+        """Return the networks that a job can train."""
+        return (yield from ask(calls.list_networks())).items
+
+    @operation
+    def get_network(self, name: str) -> Flow[Network]:
+        """Return a network with its layers."""
+        return ask(calls.get_network(name))
+
+    @operation
+    def list_recipes(self) -> Flow[list[Recipe]]:
+        """Return the recipes that a job can start from."""
+        return (yield from ask(calls.list_recipes())).items
+
+    @operation
+    def get_recipe(self, name: str) -> Flow[Recipe]:
+        """Return a recipe with every field of its spec."""
+        return ask(calls.get_recipe(name))
+
+    @operation
+    def list_workers(self) -> Flow[list[Worker]]:
+        """Return the workers that are alive."""
+        return (yield from ask(calls.list_workers())).items
+
+    @operation
+    def check_readiness(self) -> Flow[Readiness]:
+        """Return whether the service can do its work, and how many workers are alive."""
+        return ask(calls.check_readiness())
+
+
+class Tenfold(TenfoldOperations, Synchronous):
+    """A client that blocks.
+
+    `url` defaults to `TENFOLD_URL`, else to `TENFOLD_HOST` and `TENFOLD_PORT`, also from a `.env`
+    file, else to http://127.0.0.1:8000. Use it in a `with` block, or close it.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        retries: RetryPolicy | None = None,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        connection = Connection.resolve(url, retries, timeout_seconds)
+        self.url = connection.url
+        self._runner = SyncRunner(connection)
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _own_job(self, record: JobRecord) -> Job:
+        return Job(self._runner, record)
+
+
+class AsyncTenfold(TenfoldOperations, Asynchronous):
+    """A client for asyncio: the same operations, awaited. `url` as for `Tenfold`."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        retries: RetryPolicy | None = None,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        connection = Connection.resolve(url, retries, timeout_seconds)
+        self.url = connection.url
+        self._runner = AsyncRunner(connection)
+
+    async def aclose(self) -> None:
+        await self._runner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _own_job(self, record: JobRecord) -> AsyncJob:
+        return AsyncJob(self._runner, record)
