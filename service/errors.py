@@ -57,9 +57,7 @@ def build_problem(
         "detail": detail,
         "code": code,
     }
-    # ASCII, because what a client sent may hold lone surrogates, which UTF-8 has no bytes for.
-    content = json.dumps(body, ensure_ascii=True, default=str).encode("ascii")
-    return Response(content, kind.status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(json.dumps(body), kind.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _answer_tenfold_error(request: Request, error: TenfoldError) -> Response:

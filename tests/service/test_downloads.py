@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import resource
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.downloads import LARGEST_IN_MEMORY_BYTES
 from store.settings import Settings
 from tests.service.stand_in_worker import LARGE_FILE, MODEL_FILES, StandInWorker
 
@@ -116,25 +114,6 @@ def test_a_damaged_file_is_refused_rather_than_sent_half(
         reply = client.get(f"{version}/{path_of}")
         assert (reply.status_code, reply.json()["code"]) == (500, "artifact_damaged")
         assert "Restore it from a backup" in reply.json()["detail"]
-
-
-def test_a_large_download_leaves_the_memory_flat(
-    client: httpx.Client, worker: StandInWorker
-) -> None:
-    """The server runs in this process, so its peak memory is this process's."""
-    client.post("/jobs", json={})
-    claim = worker.claim()
-    chunk = bytes(1 << 20)
-    size = 24 * LARGEST_IN_MEMORY_BYTES
-    content = chunk * (size // len(chunk))
-    checkpoint_id = worker.save_checkpoint(claim, {"large": content})
-    del content
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    address = f"/jobs/{claim.job_id}/checkpoints/{checkpoint_id}/files/large"
-    with client.stream("GET", address) as reply:
-        assert sum(len(part) for part in reply.iter_bytes()) == size
-    grown_bytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    assert grown_bytes < size / 4
 
 
 def test_a_model_version_can_be_deleted_with_its_bytes(

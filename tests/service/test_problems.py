@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,16 @@ def test_a_body_beyond_the_limit_is_refused_by_its_announced_length(client: http
     reply = client.post("/jobs", content=b" " * (MEGABYTE + 1), headers=JSON)
     check_problem(reply, 413, "body_too_large")
     assert "1,048,576" in reply.json()["detail"]
+
+
+def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(client: httpx.Client) -> None:
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(
+            b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_beyond_the_limit_is_refused_in_chunks_too(client: httpx.Client) -> None:

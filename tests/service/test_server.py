@@ -1,11 +1,8 @@
 """`python -m service` as a process: how it starts, and how it stops."""
 
-import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,46 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-class Api:
-    """The process, and its address."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TENFOLD_DATA": str(folder),
-            "TENFOLD_PORT": str(port),
-            **settings,
-        }
-        self.url = f"http://127.0.0.1:{self.environment['TENFOLD_PORT']}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
-            cwd=folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.read_output()
-            try:
-                if httpx.get(f"{self.url}/health/ready").is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        pytest.fail("the API was not ready within 30 s")
-
-    def read_output(self) -> str:
-        return self.process.communicate(timeout=30)[0]
+from service.downloads import LARGEST_IN_MEMORY_BYTES
+from store.settings import Settings
+from tests.service.api_process import Api
+from tests.service.stand_in_worker import StandInWorker
 
 
 @pytest.fixture
@@ -144,3 +105,24 @@ def test_replies_do_not_name_the_server_software(start: Callable[..., Api]) -> N
     api = start()
     api.wait_until_ready()
     assert "Server" not in httpx.get(f"{api.url}/health/live").headers
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+@pytest.mark.parametrize("store", ["database", "folder"])
+def test_a_large_download_leaves_the_memory_flat(
+    start: Callable[..., Api], tmp_path: Path, store: str
+) -> None:
+    artifacts_url = "database:" if store == "database" else f"file://{tmp_path / 'artifacts'}"
+    api = start(TENFOLD_ARTIFACTS_URL=artifacts_url)
+    api.wait_until_ready()
+    job_id = httpx.post(f"{api.url}/jobs", json={}).json()["id"]
+    size = 16 * LARGEST_IN_MEMORY_BYTES
+    worker = StandInWorker(Settings(_env_file=None, data=tmp_path, artifacts_url=artifacts_url))
+    checkpoint_id = worker.save_checkpoint(worker.claim(), {"large": bytes(size)})
+    worker.close()
+    before = api.read_peak_memory()
+    for path in ("files/large", "download"):
+        address = f"{api.url}/jobs/{job_id}/checkpoints/{checkpoint_id}/{path}"
+        with httpx.stream("GET", address, timeout=60) as reply:
+            assert sum(len(part) for part in reply.iter_bytes()) >= size
+    assert api.read_peak_memory() - before < size / 4
