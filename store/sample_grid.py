@@ -7,7 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from store.errors import InvalidRequestError
+from store.images import Pixels
 from store.packed import PackedDataset, Split
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 LARGEST_COUNT = 100
 
@@ -31,11 +34,12 @@ def sample_grid(dataset: PackedDataset, split: Split, seed: int, count: int) -> 
     order = np.random.default_rng(seed).permutation(available)
     chosen = order[: min(count, available)]
     images, labels = dataset.images(split), dataset.labels(split)
-    tiles = [_draw_tile(images[index], dataset.classes[labels[index]]) for index in chosen]
+    font = ImageFont.load_default(_FONT_SIZE)
+    tiles = [_draw_tile(images[index], dataset.classes[labels[index]], font) for index in chosen]
     return _encode(_lay_out(tiles))
 
 
-def _draw_tile(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], label: str) -> Image.Image:
+def _draw_tile(pixels: Pixels, label: str, font: Font) -> Image.Image:
     picture = Image.fromarray(pixels)
     # Does nothing to small ones; keeps a page of large ones within memory.
     picture.thumbnail((_TILE, _TILE))
@@ -44,14 +48,13 @@ def _draw_tile(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], label: s
     picture = picture.resize(size, Image.Resampling.NEAREST)
     tile = Image.new("RGB", (size[0], size[1] + _LABEL_HEIGHT), _PAGE)
     tile.paste(picture)
-    font = ImageFont.load_default(_FONT_SIZE)
     middle = (size[0] / 2, size[1] + _LABEL_HEIGHT / 2)
     text = _shorten(label, font, size[0])
     ImageDraw.Draw(tile).text(middle, text, fill=_INK, font=font, anchor="mm")
     return tile
 
 
-def _shorten(label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shorten(label: str, font: Font, width: int) -> str:
     """Return as much of `label` as fits into `width` pixels."""
     if font.getlength(label) <= width:
         return label
