@@ -120,6 +120,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "artifact_not_written": ProblemType(
         503, "The artifact store cannot be written to", "Free some space on its disk."
     ),
+    "artifact_not_read": ProblemType(
+        503, "Stored bytes cannot be read now", "Do what `detail` says, then try again."
+    ),
     "dataset_unavailable": ProblemType(
         409, "The data set cannot be read", "Do what `detail` says, or POST a job that uses it."
     ),
