@@ -2,6 +2,7 @@
 
 import io
 import math
+from bisect import bisect_right
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -58,10 +59,10 @@ def _shorten(label: str, font: Font, width: int) -> str:
     """Return as much of `label` as fits into `width` pixels."""
     if font.getlength(label) <= width:
         return label
-    end = len(label)
-    while end > 1 and font.getlength(label[:end] + "…") > width:
-        end -= 1
-    return label[:end] + "…"
+    length = bisect_right(
+        range(len(label)), width, key=lambda end: font.getlength(label[:end] + "…")
+    )
+    return label[: length - 1] + "…"
 
 
 def _lay_out(tiles: list[Image.Image]) -> Image.Image:
