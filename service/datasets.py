@@ -12,7 +12,7 @@ from service.openapi import COMMON_PROBLEMS, file_content, json_example, problem
 from service.parameters import DatasetName
 from store import catalogue
 from store.errors import ConflictError, NotFoundError
-from store.packed import PackedDataset, Split, open_packed
+from store.packed import PackedDataset, Split, open_newest
 from store.sample_grid import LARGEST_COUNT, sample_grid
 from store.tables import Dataset
 
@@ -152,10 +152,9 @@ def _open(context: Context, name: str) -> PackedDataset:
     """Return the packed copy. Raises ConflictError (`dataset_not_ready`) when there is none."""
     with context.database.reading() as session:
         row = catalogue.get_dataset(session, name)
-    fingerprint = row.description.get("fingerprint")
-    packed_folder = context.settings.packed_folder
-    # Name and fingerprint are the worker's words, not the client's.
-    packed = None if fingerprint is None else open_packed(packed_folder, row.name, fingerprint)
+    # The name is the worker's word, not the client's. A worker that trains describes nothing, so
+    # the copy may be newer than its description.
+    packed = open_newest(context.settings.packed_folder, row.name)
     if packed is None:
         raise ConflictError(
             f"The images of {name} have not been packed on this machine: POST a job that uses "

@@ -117,6 +117,15 @@ def test_samples_that_cannot_be_are_refused(client: httpx.Client, query: dict[st
     assert client.get("/datasets/animals/samples", params=query).status_code == 422
 
 
+def test_pictures_can_be_seen_before_the_worker_describes_the_packed_copy(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    worker.describe_dataset("animals", state="available", fingerprint=None)
+    np.testing.assert_array_equal(
+        read_png(client.get("/datasets/animals/images/train/4")), PIXELS[4]
+    )
+
+
 @pytest.mark.parametrize("path", ["samples", "images/test/0"])
 def test_pictures_of_a_data_set_that_is_not_here_say_what_to_do(
     client: httpx.Client, path: str
