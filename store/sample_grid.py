@@ -60,7 +60,7 @@ def _shorten(label: str, font: Font, width: int) -> str:
     if font.getlength(label) <= width:
         return label
     length = bisect_right(
-        range(len(label)), width, key=lambda end: font.getlength(label[:end] + "…")
+        range(len(label)), width, key=lambda end: math.ceil(font.getlength(label[:end] + "…"))
     )
     return label[: length - 1] + "…"
 
