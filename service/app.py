@@ -9,11 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from service import (
     checkpoints,
+    dashboard,
     datasets,
     documentation,
     errors,
     events,
     health,
+    inference_protocol,
     jobs,
     metrics,
     models,
@@ -48,6 +50,7 @@ came out. Every failure is a problem (RFC 9457) with a stable `code`.
 _ROUTERS = [
     # First, because it is asked most often, and routes are tried in order.
     predict.router,
+    inference_protocol.router,
     jobs.router,
     metrics.router,
     events.router,
@@ -87,11 +90,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimitMiddleware,
         limit_bytes=LARGEST_BODY_BYTES,
-        limits_bytes={"/predict": predict.LARGEST_PREDICT_BODY_BYTES},
+        limits_bytes={
+            "/predict": predict.LARGEST_PREDICT_BODY_BYTES,
+            "/v2": inference_protocol.LARGEST_INFER_BODY_BYTES,
+        },
     )
     errors.add_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
+    dashboard.add_to(app)
     openapi.install(app)
     return app
 

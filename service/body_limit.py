@@ -29,7 +29,7 @@ class BodyLimitMiddleware:
         announced = Headers(scope=scope).get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             # Not a byte is read: a client that waits for `100 Continue` sends none.
-            response = build_problem("body_too_large", _explain(limit))
+            response = build_problem("body_too_large", _explain(limit), path=scope["path"])
             await response(scope, receive, send)
             return
         await self._app(scope, _count(receive, limit), send)

@@ -46,8 +46,13 @@ def build_problem(
     detail: str,
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    *,
+    path: str = "",
 ) -> Response:
-    """Return the response for a code of `PROBLEM_TYPES`."""
+    """Return the response for a code of `PROBLEM_TYPES`.
+
+    Under `/v2` it also has the member `error`, which clients of that protocol look for.
+    """
     kind = PROBLEM_TYPES[code]
     body = {
         **(extra or {}),
@@ -57,6 +62,8 @@ def build_problem(
         "detail": detail,
         "code": code,
     }
+    if path.startswith("/v2/"):
+        body["error"] = detail
     return Response(json.dumps(body), kind.status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -140,8 +147,10 @@ def _explain(code: str, request: Request, error: HTTPException) -> str:
     return explanations.get(code, str(error.detail))
 
 
-def _answer_unknown_exception(_request: Request, _error: Exception) -> Response:
+def _answer_unknown_exception(request: Request, _error: Exception) -> Response:
     # Starlette raises the exception again after this answer, so the server logs its traceback.
     return build_problem(
-        "internal_error", "The service failed on this request; its log has the traceback."
+        "internal_error",
+        "The service failed on this request; its log has the traceback.",
+        path=request.url.path,
     )

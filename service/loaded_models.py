@@ -34,6 +34,7 @@ class LoadedModels:
         self._refreshes = 0
         self._is_stale = False
         self._unloadable: set[ModelKey] = set()
+        self._unloaded: set[ModelKey] = set()
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,10 +83,19 @@ class LoadedModels:
         """Take up changes before this returns. For the threads that sync routes run in."""
         asyncio.run_coroutine_threadsafe(self._try_refresh(), self._loop).result()
 
+    async def resolve(self, reference: str) -> ModelKey:
+        """Return what a reference means now, without loading it. Raises NotFoundError."""
+        return await asyncio.to_thread(self._resolve, reference)
+
     def unload(self, key: ModelKey) -> None:
         """Free the memory of a model. The next request for it loads it again."""
         self.cache.unload(key)
+        self._unloaded.add(key)
         self._forget_unloaded()
+
+    def is_unloaded(self, key: ModelKey) -> bool:
+        """Tell whether `unload` was called on the model, and nobody has used it since."""
+        return key in self._unloaded
 
     async def _find_new(self, reference: str | None) -> LoadedModel:
         """Resolve and load; again when a refresh came between, which did not see this one."""
@@ -95,6 +105,7 @@ class LoadedModels:
             model = await self.cache.load(key)
             if refreshes == self._refreshes:
                 break
+        self._unloaded.discard(model.key)
         self._forget_unloaded()
         if len(self._by_reference) >= _MOST_REFERENCES:
             del self._by_reference[next(iter(self._by_reference))]

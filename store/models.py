@@ -116,6 +116,11 @@ def list_versions(session: Session, name: str) -> list[Model]:
     )
 
 
+def list_all(session: Session) -> list[Model]:
+    """Return all versions of all models, by name, newest first."""
+    return list(session.scalars(select(Model).order_by(Model.name, Model.version.desc())))
+
+
 def list_aliases(session: Session, name: str) -> dict[str, int]:
     query = select(Alias).where(Alias.model_name == name).order_by(Alias.alias)
     return {alias.alias: alias.version for alias in session.scalars(query)}
