@@ -5,17 +5,12 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 router = APIRouter(include_in_schema=False)
 
 # The files of Swagger UI by the address below /docs; no other can be asked for.
 _SCRIPT, _STYLE, _ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"
-
-
-@router.get("/")
-async def show_start_page() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

@@ -1,0 +1,84 @@
+// Speaks to the public API, and tells the page when the service is gone and when it is back.
+
+/** "lost" when a request got no answer, "found" when one did again. */
+export const connection = new EventTarget();
+let isLost = false;
+
+/** What the service refused: an RFC 9457 problem. `errors` are {in, field, message}. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `The service answered ${status}.`);
+    this.name = "Problem";
+    this.status = status;
+    this.code = body.code || "unknown";
+    this.title = body.title || "The service refused";
+    this.errors = body.errors || [];
+  }
+}
+
+/** The service did not answer at all. */
+export class ConnectionLost extends Error {
+  constructor() {
+    super("The service does not answer. Start it with `make serve`, or check the network.");
+    this.name = "ConnectionLost";
+  }
+}
+
+/** Return the response. Throws Problem, ConnectionLost, or the AbortError of `signal`. */
+export async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    setLost(true);
+    throw new ConnectionLost();
+  }
+  setLost(false);
+  if (!response.ok) throw new Problem(response.status, await readProblem(response));
+  return response;
+}
+
+async function readProblem(response) {
+  try {
+    return await response.json();
+  } catch {
+    return {};
+  }
+}
+
+function setLost(value) {
+  if (value === isLost) return;
+  isLost = value;
+  connection.dispatchEvent(new Event(value ? "lost" : "found"));
+}
+
+/** GET JSON. Parameters that are null, undefined or "" are left out. */
+export async function get(path, { signal, ...parameters } = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(given).toString();
+  const response = await request(query ? `${path}?${query}` : path, { signal, headers: { Accept: "application/json" } });
+  return response.json();
+}
+
+/** Send JSON, and return the JSON of the reply or null. */
+export async function send(method, path, body = undefined, headers = {}) {
+  const response = await request(path, {
+    method,
+    headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  return response.status === 204 ? null : response.json();
+}
+
+/** Return all items of a cursor list, up to `most` of them. */
+export async function getAll(path, { most = 400, ...parameters } = {}) {
+  const items = [];
+  let cursor = null;
+  do {
+    const page = await get(path, { ...parameters, limit: Math.min(200, most), cursor });
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor && items.length < most);
+  return items;
+}

@@ -1,0 +1,31 @@
+// The metrics of a job, fetched once and then only what is new.
+
+import { get } from "../api.js";
+
+export class Metrics {
+  constructor(jobId, signal) {
+    this.jobId = jobId;
+    this.signal = signal;
+    this.reset();
+  }
+
+  /** Forget everything: another attempt repeats what came after its checkpoint. */
+  reset() {
+    this.steps = [];
+    this.epochs = [];
+    this.cursor = null;
+  }
+
+  /** Fetch what is new. `onPart` is called after each page, so that long runs appear at once. */
+  async load(onPart) {
+    let hasMore = true;
+    while (hasMore) {
+      const page = await get(`/jobs/${this.jobId}/metrics`, { cursor: this.cursor, limit: 200, signal: this.signal });
+      this.steps.push(...page.steps);
+      this.epochs.push(...page.epochs);
+      this.cursor = page.next_cursor;
+      hasMore = page.has_more;
+      if (page.steps.length || page.epochs.length) onPart();
+    }
+  }
+}
