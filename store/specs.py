@@ -1,21 +1,37 @@
 """TrainingSpec: the frozen description of a job, checked by the service, obeyed by the worker."""
 
+from collections.abc import Iterator
 from copy import copy
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-NetworkName = Literal["lenet"]
-Optimizer = Literal["sgd", "adam", "adamw"]
+NetworkName = Literal["lenet", "whitened_small", "whitened_medium", "whitened_residual"]
+Optimizer = Literal["sgd", "adam", "adamw", "muon"]
 Schedule = Literal["constant", "linear", "cosine", "one_cycle"]
 Loss = Literal["cross_entropy", "mean_squared_error"]
-Augmentation = Literal["none", "flip", "flip_crop"]
+Augmentation = Literal[
+    "none",
+    "flip",
+    "flip_crop",
+    "alternating_flip",
+    "alternating_flip_crop",
+    "alternating_flip_crop_cutout",
+]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+Compilation = Literal["off", "default", "reduce_overhead", "max_autotune"]
+TestTimeAugmentation = Literal["none", "flip", "flip_shift"]
 Parallelism = Literal["auto", "single", "data_parallel"]
 
 # One pattern for everything a user may name; such a name is safe in a URL and in a path.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+ModelReference = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,62})?$")
+]
+# Networks that take images of one size only.
+FIXED_SIZE_NETWORKS = frozenset({"lenet"})
 
 
 class TrainingSpec(BaseModel):
@@ -32,13 +48,24 @@ class TrainingSpec(BaseModel):
     batch_size: int = Field(default=4, ge=1, le=65_536, description="Images a step.")
     optimizer: Optimizer = Field(default="sgd", description="Update rule.")
     learning_rate: float = Field(
-        default=0.001, gt=0, le=100, description="Highest learning rate of the schedule."
+        default=0.001,
+        gt=0,
+        le=100,
+        description="Highest learning rate of the schedule; of the convolutions where the "
+        "optimizer is muon.",
+    )
+    bias_learning_rate: float = Field(
+        default=0.05, gt=0, le=100, description="Muon only: highest rate of the biases, by SGD."
+    )
+    head_learning_rate: float = Field(
+        default=0.5, gt=0, le=100, description="Muon only: highest rate of the last layer, by SGD."
     )
     momentum: float = Field(
         default=0.9,
         ge=0,
         lt=1,
-        description="Momentum of SGD (0 is the plain update), first beta of Adam and AdamW.",
+        description="Momentum of SGD (0 is the plain update) and of Muon, first beta of Adam "
+        "and AdamW.",
     )
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="L2 penalty of the update.")
     schedule: Schedule = Field(
@@ -54,9 +81,67 @@ class TrainingSpec(BaseModel):
     augmentation: Augmentation = Field(
         default="none", description="Random changes to each training image."
     )
-    precision: Precision = Field(default="auto", description="Number format of the arithmetic.")
+    crop_share: float = Field(
+        default=0.125,
+        gt=0,
+        le=0.5,
+        description="How far `crop` shifts an image, as a share of its side.",
+    )
+    start_scale: float = Field(
+        default=1.0,
+        ge=0.25,
+        le=1,
+        description="Scale of the images in the first steps: at .5 a step costs a quarter.",
+    )
+    full_scale_from: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="Share of the run after which images have full size, where start_scale "
+        "is below 1.",
+    )
+    test_time_augmentation: TestTimeAugmentation = Field(
+        default="none",
+        description="Views of an image that the published model averages: `flip` 2, "
+        "`flip_shift` 6.",
+    )
+    precision: Precision = Field(
+        default="auto", description="Number format of the arithmetic; `auto` is measured."
+    )
+    memory_format: MemoryFormat = Field(
+        default="auto", description="Order of the pixels in memory; `auto` is measured."
+    )
+    compilation: Compilation = Field(
+        default="off",
+        description="torch.compile mode of the training step; `reduce_overhead` uses CUDA graphs.",
+    )
     parallelism: Parallelism = Field(
         default="auto", description="`data_parallel` splits each batch over all GPUs."
+    )
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay a step of the moving average of the weights, which is what is "
+        "evaluated and published; 0 is no average.",
+    )
+    validation_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the training images held out for early stopping.",
+    )
+    patience_epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Stop after so many epochs without a better accuracy on the held-out "
+        "images, and publish the best weights. Needs validation_share.",
+    )
+    init_from: ModelReference | None = Field(
+        default=None,
+        description="A published model (`name`, `name@3`, `name@alias`) whose weights training "
+        "begins with. Layers of another shape, such as those for other classes, begin anew.",
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of every random draw.")
     report_every_steps: int = Field(
@@ -65,12 +150,40 @@ class TrainingSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        if self.loss == "mean_squared_error" and self.label_smoothing:
-            raise ValueError(
+        for is_wrong, message in self._list_contradictions():
+            if is_wrong:
+                raise ValueError(message)
+        return self
+
+    def _list_contradictions(self) -> Iterator[tuple[bool, str]]:
+        yield (
+            self.loss == "mean_squared_error" and self.label_smoothing > 0,
+            (
                 "label_smoothing applies to the loss cross_entropy only: "
                 "set label_smoothing to 0, or loss to cross_entropy"
-            )
-        return self
+            ),
+        )
+        yield (
+            self.start_scale < 1 and self.network in FIXED_SIZE_NETWORKS,
+            (
+                f"{self.network} takes images of one size only: set start_scale to 1, "
+                "or choose another network"
+            ),
+        )
+        yield (
+            (self.patience_epochs is None) != (self.validation_share == 0),
+            (
+                "early stopping needs both fields: set validation_share (say .1) and "
+                "patience_epochs (say 5), or neither"
+            ),
+        )
+        yield (
+            self.compilation != "off" and self.parallelism == "data_parallel",
+            (
+                "torch.compile has no effect on the replicas of data_parallel: set compilation "
+                "to off, or parallelism to single or distributed"
+            ),
+        )
 
 
 class Recipe(BaseModel):
@@ -92,7 +205,7 @@ RECIPES: dict[str, Recipe] = {
                 "The classic PyTorch lesson: a small convolutional network, cross-entropy, "
                 "SGD with momentum, two epochs at batch size 4."
             ),
-            spec=TrainingSpec(),
+            spec=TrainingSpec(precision="fp32", memory_format="contiguous"),
         ),
     ]
 }
@@ -125,6 +238,19 @@ class JobRequest(_Overrides):
     )
     priority: int = Field(
         default=0, ge=-100, le=100, description="Queued jobs of higher priority run first."
+    )
+    max_run_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+        description="Longest time that workers spend on the job. Then it fails, keeping its last "
+        "checkpoint; a retry gives it as long again.",
+    )
+    max_wait_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e9,
+        description="Longest time in the queue; a job that nobody began by then fails.",
     )
 
     def resolve(self) -> TrainingSpec:

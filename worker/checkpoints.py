@@ -1,12 +1,15 @@
 """The resume state of a training as files without pickles: safetensors and JSON."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from store.errors import ArtifactError
 
@@ -22,7 +25,24 @@ def to_files(tensors: dict[str, Tensor], about: dict[str, Any]) -> dict[str, byt
     return {_TENSORS: save(on_cpu), _ABOUT: json.dumps(about, indent=2).encode()}
 
 
-def from_files(files: dict[str, bytes]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@dataclass(frozen=True)
+class SavedState:
+    """What `to_files` was given."""
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose name begins with `prefix`, without it."""
+        start = f"{prefix}."
+        return {
+            name[len(start) :]: tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(start)
+        }
+
+
+def from_files(files: dict[str, bytes]) -> SavedState:
     """Return what `to_files` was given; raises ArtifactError where the files are damaged."""
     try:
         about = json.loads(files[_ABOUT])
@@ -36,35 +56,31 @@ def from_files(files: dict[str, bytes]) -> tuple[dict[str, Tensor], dict[str, An
             f"the checkpoint has format {about['format_version']}, this version reads "
             f"{FORMAT_VERSION}: submit the job again"
         )
-    return tensors, about
+    return SavedState(tensors, about)
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's state as `<parameter index>.<name>` and tensor."""
+def optimizers_state(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """Return the state as `<optimizer>.<parameter>.<name>` (both are indices) and tensor."""
     return {
-        f"{index}.{name}": value
+        f"{number}.{index}.{name}": value
+        for number, optimizer in enumerate(optimizers)
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
         if value is not None
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_state` returned; the hyperparameters stay as they are."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizers_state` returned; the hyperparameters stay as they are."""
+    for number, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            of_optimizer, index, name = key.split(".", 2)
+            if int(of_optimizer) == number:
+                state.setdefault(int(index), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def unprefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose name begins with `prefix`, without it."""
-    start = f"{prefix}."
-    return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}

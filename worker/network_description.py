@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from store.specs import NetworkName
 from worker import networks
 from worker.graph_picture import draw
 
@@ -16,7 +17,7 @@ from worker.graph_picture import draw
 _CHANNELS, _HEIGHT, _WIDTH, _CLASSES = 3, 32, 32, 10
 
 
-def describe(name: str) -> tuple[dict[str, Any], str]:
+def describe(name: NetworkName) -> tuple[dict[str, Any], str]:
     """Return the description of a network as JSON-ready data, and its loss graph as SVG."""
     network = networks.build(
         name, channels=_CHANNELS, classes=_CLASSES, height=_HEIGHT, width=_WIDTH
@@ -43,10 +44,17 @@ def describe(name: str) -> tuple[dict[str, Any], str]:
 
 def _describe_layers(network: nn.Module, images: Tensor) -> list[dict[str, Any]]:
     """Return every operation of the forward pass in order; shapes without the batch."""
-    recorder = _ShapeRecorder(fx.symbolic_trace(network))
+    recorder = _ShapeRecorder(fx.GraphModule(network, _LayerTracer().trace(network)))
     with torch.no_grad():
         recorder.run(images)
     return recorder.layers
+
+
+class _LayerTracer(fx.Tracer):
+    """Takes a module without parts for one layer, also one of our own."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not any(m.children())
 
 
 class _ShapeRecorder(fx.Interpreter):

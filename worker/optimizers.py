@@ -1,13 +1,15 @@
 """Update rules, learning-rate schedules and losses, chosen by the spec."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from store.specs import TrainingSpec
+from worker.muon import Muon
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -16,11 +18,22 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 _WARM_UP_SHARE = 0.25
 _FIRST_RATE_SHARE = 0.1
 
+# Of what Muon does not train (Jordan, `airbench94_muon`).
+_BIAS_AND_HEAD_MOMENTUM = 0.85
 
-def build_optimizer(
-    spec: TrainingSpec, parameters: Iterable[nn.Parameter]
-) -> torch.optim.Optimizer:
-    """Return the update rule of `spec`, in the fused form, which does all tensors in one call."""
+
+def build_optimizers(spec: TrainingSpec, network: nn.Module) -> list[Optimizer]:
+    """Return the update rules of `spec`, which together train each weight of `network` once."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizers = _build_muon(spec, trained) if spec.optimizer == "muon" else [_build(spec, trained)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["highest_lr"] = group["lr"]
+    return optimizers
+
+
+def _build(spec: TrainingSpec, parameters: list[nn.Parameter]) -> Optimizer:
+    # The fused form does all tensors in one call.
     if spec.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -39,15 +52,35 @@ def build_optimizer(
     )
 
 
-def learning_rate(spec: TrainingSpec, step: int, total_steps: int) -> float:
-    """Return the learning rate of step 0 ≤ `step` < `total_steps`; it depends on nothing else."""
-    progress = step / total_steps
-    return spec.learning_rate * _SCHEDULES[spec.schedule](progress)
+def _build_muon(spec: TrainingSpec, parameters: list[nn.Parameter]) -> list[Optimizer]:
+    """Muon for the convolutions; SGD for vectors (biases) and matrices (linear layers)."""
+    of_rank = {
+        rank: [parameter for parameter in parameters if parameter.ndim == rank]
+        for rank in {parameter.ndim for parameter in parameters}
+    }
+    sgd = torch.optim.SGD(
+        [
+            {"params": of_rank.get(1, []), "lr": spec.bias_learning_rate},
+            {"params": of_rank.get(2, []), "lr": spec.head_learning_rate},
+        ],
+        momentum=_BIAS_AND_HEAD_MOMENTUM,
+        weight_decay=spec.weight_decay,
+        nesterov=True,
+        fused=True,
+    )
+    muon = Muon(of_rank.get(4, []), learning_rate=spec.learning_rate, momentum=spec.momentum)
+    return [muon, sgd]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def schedule_share(spec: TrainingSpec, step: int, total_steps: int) -> float:
+    """Return what share of the highest learning rate step 0 ≤ `step` < `total_steps` takes."""
+    return _SCHEDULES[spec.schedule](step / total_steps)
+
+
+def set_learning_rates(optimizers: Sequence[Optimizer], share: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["highest_lr"] * share
 
 
 def build_loss(spec: TrainingSpec, classes: int, device: torch.device) -> LossFunction:

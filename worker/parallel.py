@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from store.errors import TrainingError
-from store.specs import Parallelism
+from store.specs import TrainingSpec
 from worker.reports import Notice
 
 
@@ -27,13 +27,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and available else "cpu")
 
 
-def wrap(network: nn.Module, parallelism: Parallelism, device: torch.device) -> nn.Module:
+def wrap(network: nn.Module, spec: TrainingSpec, device: torch.device) -> nn.Module:
     """Return `network`, or nn.DataParallel around it where several GPUs are to share a batch.
 
     As in the lesson, `auto` uses every GPU that is present. A device with a number (`cuda:1`)
     keeps the job on that one; without CUDA the network passes through.
     """
-    if parallelism == "single" or device != torch.device("cuda") or torch.cuda.device_count() < 2:  # noqa: PLR2004
+    several = device == torch.device("cuda") and torch.cuda.device_count() > 1
+    # Replicas would run a compiled network uncompiled.
+    if spec.parallelism == "single" or spec.compilation != "off" or not several:
         return network
     return nn.DataParallel(network)
 

@@ -1,18 +1,20 @@
 """Number formats: full precision, or half precision under autocast with a loss scale for fp16."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from store import specs
 
 
 class Precision:
-    """Runs the forward pass in the spec's format; parameters and updates stay float32.
+    """Runs the forward pass in a number format; parameters and updates stay float32.
 
-    `auto` is fp32: for networks as small as lenet the conversions cost more than they save.
+    `name` is no `auto`: see `worker.arithmetic`.
     """
 
     def __init__(self, name: specs.Precision, device: torch.device) -> None:
@@ -27,14 +29,17 @@ class Precision:
             return nullcontext()
         return torch.autocast(self._device.type, self._format)
 
-    def backward_and_update(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad()
+    def backward_and_update(self, loss: Tensor, optimizers: Sequence[Optimizer]) -> None:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         if self._scaler is None:
             torch.autograd.backward(loss)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
         else:
             torch.autograd.backward(self._scaler.scale(loss))
-            self._scaler.step(optimizer)
+            for optimizer in optimizers:
+                self._scaler.step(optimizer)
             self._scaler.update()
 
     def state(self) -> dict[str, Any]:

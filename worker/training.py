@@ -8,14 +8,27 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
 from store.specs import TrainingSpec
-from worker import checkpoints, networks, optimizers, parallel
-from worker.batches import Batches, load_split, normalise
+from worker import (
+    arithmetic,
+    checkpoints,
+    compilation,
+    networks,
+    optimizers,
+    parallel,
+    warm_start,
+)
+from worker.arithmetic import Arithmetic
+from worker.augmentation import resize
+from worker.averaging import build_average
+from worker.batches import Batches, LabelledImages, load_split, normalise
+from worker.checkpoints import SavedState
+from worker.early_stopping import EarlyStopping
 from worker.precision import Precision
 from worker.progress import Lap, Progress
 from worker.reports import CheckpointDue, Notice, Report
@@ -23,6 +36,8 @@ from worker.reports import CheckpointDue, Notice, Report
 __all__ = ["CheckpointDue", "EpochReport", "Notice", "Report", "StepReport", "Training"]
 
 _TEST_BATCH_IMAGES = 500
+# What weights computed from images are computed from.
+_SAMPLE_IMAGES = 2_000
 
 
 class Training:
@@ -45,20 +60,36 @@ class Training:
         device: torch.device,
         *,
         resume: dict[str, bytes] | None = None,
+        initial_weights: dict[str, Tensor] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         checkpoint_interval_seconds: float = 60.0,
     ) -> None:
         self.spec = spec
         self.finished = False
-        self.network = networks.build_for(spec, dataset).to(device)
         self._dataset = dataset
         self._should_stop = should_stop
-        self._batches = Batches(dataset, spec, device)
-        self._test_images, self._test_labels = load_split(dataset, "test", spec.color, device)
-        self._model = parallel.wrap(self.network, spec.parallelism, device)
+        saved = None if resume is None else self._read(resume)
+        self.network = networks.build_for(spec, dataset).to(device)
+        self._batches = Batches(dataset, spec, device, self.network.smallest_side)
+        self._test_examples = load_split(dataset, "test", spec.color, device)
+
+        sample = self._batches.sample(_SAMPLE_IMAGES)
+        self.network.initialise_from(sample)
+        if initial_weights is not None:
+            warm_start.load(self.network, initial_weights, spec)
+        self._arithmetic = (
+            arithmetic.choose(spec, self.network, sample)
+            if saved is None
+            else Arithmetic(**saved.about["arithmetic"])
+        )
+        self._arithmetic.arrange_network(self.network)
+        self._precision = Precision(self._arithmetic.precision, device)
+        compiled = compilation.compile_network(self.network, spec.compilation)
+        self._model = parallel.wrap(compiled, spec, device)
+        self._average = build_average(self.network, spec.ema_decay)
+        self._early_stopping = EarlyStopping(spec.patience_epochs)
         self._compute_loss = optimizers.build_loss(spec, len(dataset.classes), device)
-        self._optimizer = optimizers.build_optimizer(spec, self.network.parameters())
-        self._precision = Precision(spec.precision, device)
+        self._optimizers = optimizers.build_optimizers(spec, self.network)
 
         # The position: epochs done, and steps done of the next one.
         self.epoch = 0
@@ -67,23 +98,32 @@ class Training:
         self._running_loss = torch.zeros((), device=device)
         self._epoch_loss = torch.zeros((), device=device)
         self._epoch_hits = torch.zeros((), dtype=torch.int64, device=device)
-        earlier_seconds = 0.0 if resume is None else self._restore(resume)
+        earlier_seconds = 0.0 if saved is None else self._restore(saved)
         self._progress = Progress(
             self.step, self.steps, earlier_seconds, checkpoint_interval_seconds
         )
 
     def __iter__(self) -> Iterator[Report]:
-        if self._model is not self.network:
+        yield from self._arithmetic.list_notices()
+        if isinstance(self._model, nn.DataParallel):
             images, _ = next(self._batches.epoch(0, first_step=0))
             yield parallel.observe_replicas(self._model, self.network, images)
-        while self.epoch < self.spec.epochs:
+        while self.epoch < self.spec.epochs and not self._early_stopping.should_stop:
             yield from self._train_epoch()
-            evaluation = self._evaluate()
-            if evaluation is None:
+            evaluation = self._evaluate(self._test_examples)
+            validation = self._evaluate(self._batches.held_out)
+            if evaluation is None or validation is None:
                 return
             yield self._end_epoch(*evaluation)
+            yield from self._early_stopping.observe(self.epoch, validation[1], self.result)
             yield CheckpointDue()
+        self._early_stopping.restore_best(self.result)
         self.finished = True
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to publish: the trained one, or its moving average."""
+        return self._average.network
 
     def _train_epoch(self) -> Iterator[Report]:
         self.network.train()
@@ -102,11 +142,12 @@ class Training:
 
     def _take_step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward, update. Nothing here waits for the device."""
-        optimizers.set_learning_rate(self._optimizer, self._learning_rate(self.step))
+        optimizers.set_learning_rates(self._optimizers, self._schedule_share(self.step))
         with self._precision.autocast():
-            outputs = self._model(images)  # (N, classes)
+            outputs = self._model(self._arithmetic.arrange(images))  # (N, classes)
             loss = self._compute_loss(outputs, labels)
-        self._precision.backward_and_update(loss, self._optimizer)
+        self._precision.backward_and_update(loss, self._optimizers)
+        self._average.update()
 
         loss = loss.detach()
         self._running_loss += loss
@@ -128,22 +169,29 @@ class Training:
         )
 
     @torch.no_grad()
-    def _evaluate(self) -> tuple[float, float] | None:
-        """Return loss and accuracy over the test images, or None where the run is to stop."""
-        self.network.eval()
+    def _evaluate(self, examples: LabelledImages) -> tuple[float, float] | None:
+        """Return loss and accuracy over `examples`, or None where the run is to stop.
+
+        The images have the side of the last training step's: a network that has seen small images
+        only is judged on small images.
+        """
+        side = self._batches.side_at(self.step - 1)
+        network = self.result.eval()
         loss = torch.zeros_like(self._epoch_loss)
         hits = torch.zeros_like(self._epoch_hits)
         for images, labels in zip(
-            torch.split(self._test_images, _TEST_BATCH_IMAGES),
-            torch.split(self._test_labels, _TEST_BATCH_IMAGES),
+            torch.split(examples.images, _TEST_BATCH_IMAGES),
+            torch.split(examples.labels, _TEST_BATCH_IMAGES),
             strict=True,
         ):
             if self._should_stop():
                 return None
-            outputs = self.network(normalise(images))  # (N, classes)
-            loss += self._compute_loss(outputs, labels) * len(labels)
+            pixels = self._arithmetic.arrange(normalise(resize(images, side)))
+            with self._precision.autocast():
+                outputs = network(pixels)  # (N, classes)
+                loss += self._compute_loss(outputs, labels) * len(labels)
             hits += (outputs.argmax(1) == labels).sum()
-        count = len(self._test_labels)
+        count = max(1, len(examples))  # nothing may be held out
         return loss.item() / count, hits.item() / count
 
     def _end_epoch(self, test_loss: float, test_accuracy: float) -> EpochReport:
@@ -151,7 +199,7 @@ class Training:
             epoch=self.epoch + 1,
             step=self.step,
             train_loss=self._read_loss(self._epoch_loss) / self._epoch_step,
-            train_accuracy=self._epoch_hits.item() / self._dataset.count("train"),
+            train_accuracy=self._epoch_hits.item() / len(self._batches),
             test_loss=test_loss,
             test_accuracy=test_accuracy,
             learning_rate=self._learning_rate(self.step - 1),
@@ -174,8 +222,11 @@ class Training:
         """Steps done so far."""
         return self.epoch * self._batches.steps_per_epoch + self._epoch_step
 
+    def _schedule_share(self, step: int) -> float:
+        return optimizers.schedule_share(self.spec, step, self.steps)
+
     def _learning_rate(self, step: int) -> float:
-        return optimizers.learning_rate(self.spec, step, self.steps)
+        return self.spec.learning_rate * self._schedule_share(step)
 
     def _read_loss(self, total: Tensor) -> float:
         """Return a sum of losses; a loss that was not finite at any step shows in it."""
@@ -192,9 +243,12 @@ class Training:
 
     def state(self) -> dict[str, bytes]:
         """Return everything that is needed to go on from here, as file names and contents."""
+        best_weights, early_stopping = self._early_stopping.state()
         tensors = {
             **checkpoints.prefixed("network", self.network.state_dict()),
-            **checkpoints.prefixed("optimizer", checkpoints.optimizer_state(self._optimizer)),
+            **checkpoints.prefixed("average", self._average.state()),
+            **checkpoints.prefixed("best", best_weights),
+            **checkpoints.prefixed("optimizers", checkpoints.optimizers_state(self._optimizers)),
             **checkpoints.prefixed("sums", self._sums()),
         }
         about = {
@@ -203,23 +257,32 @@ class Training:
             "epoch": self.epoch,
             "step": self._epoch_step,
             "elapsed_seconds": self._progress.elapsed_seconds,
+            "arithmetic": self._arithmetic.describe(),
             "precision": self._precision.state(),
+            "early_stopping": early_stopping,
         }
         return checkpoints.to_files(tensors, about)
 
-    def _restore(self, files: dict[str, bytes]) -> float:
-        """Take up the state in `files`; return the seconds that were spent on it."""
-        tensors, about = checkpoints.from_files(files)
-        if about["spec"] != self.spec.model_dump():
+    def _read(self, files: dict[str, bytes]) -> SavedState:
+        """Return the state in `files`, which must be of this spec and these pictures."""
+        saved = checkpoints.from_files(files)
+        if saved.about["spec"] != self.spec.model_dump():
             raise TrainingError("the checkpoint belongs to another spec: submit a new job")
-        if about["dataset_fingerprint"] != self._dataset.fingerprint:
+        if saved.about["dataset_fingerprint"] != self._dataset.fingerprint:
             raise TrainingError(
                 f"data set {self._dataset.name} has changed since the checkpoint was made: "
                 "restore the pictures, or submit a new job"
             )
-        self.network.load_state_dict(checkpoints.unprefixed("network", tensors))
-        checkpoints.restore_optimizer(self._optimizer, checkpoints.unprefixed("optimizer", tensors))
-        for name, total in checkpoints.unprefixed("sums", tensors).items():
+        return saved
+
+    def _restore(self, saved: SavedState) -> float:
+        """Take up the state; return the seconds that were spent on it."""
+        about = saved.about
+        self.network.load_state_dict(saved.part("network"))
+        self._average.restore(saved.part("average"))
+        self._early_stopping.restore(saved.part("best"), about["early_stopping"])
+        checkpoints.restore_optimizers(self._optimizers, saved.part("optimizers"))
+        for name, total in saved.part("sums").items():
             self._sums()[name].copy_(total)
         self._precision.restore(about["precision"])
         self.epoch, self._epoch_step = about["epoch"], about["step"]
