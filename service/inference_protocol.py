@@ -20,11 +20,20 @@ from service.model_cache import LoadedModel, ModelKey
 from service.predictor import Prediction
 from service.problems import PROBLEM_TYPES
 from service.protocol_schemas import (
+    ERROR_REPLY,
     INFER_DOCUMENTATION,
+    INFER_REPLY,
+    LIVE_REPLY,
+    LOAD_REPLY,
+    READY_REPLY,
+    REPOSITORY_DOCUMENTATION,
+    REPOSITORY_REPLY,
+    UNLOAD_REPLY,
     ModelMetadata,
     ModelReadiness,
-    RepositoryEntry,
+    ModelReference,
     ServerMetadata,
+    VersionReference,
 )
 from service.tensors import (
     INPUT_NAME,
@@ -67,7 +76,12 @@ class ProtocolRoute(APIRoute):
         return handle
 
 
-router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=ProtocolRoute)
+router = APIRouter(
+    prefix="/v2",
+    tags=["open inference protocol"],
+    route_class=ProtocolRoute,
+    responses={"4XX": ERROR_REPLY},
+)
 
 
 def build_error(status: int, message: str, details: dict[str, Any] | None = None) -> Response:
@@ -83,13 +97,13 @@ async def get_server_metadata(request: Request) -> Response:
     return _reply({"name": "tenfold", "version": request.app.version, "extensions": _EXTENSIONS})
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses=LIVE_REPLY)
 async def check_server_liveness(request: Request) -> Response:  # noqa: ARG001
     """Tell that the process answers."""
     return _reply({"live": True})
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses=READY_REPLY)
 async def check_server_readiness(request: Request) -> Response:
     """Tell that models can be asked for: the process has started and can read the database."""
     await run_in_threadpool(_list_versions, _context(request), None)
@@ -97,31 +111,35 @@ async def check_server_readiness(request: Request) -> Response:
 
 
 @router.get("/models/{model}", response_model=ModelMetadata)
-async def get_model_metadata(request: Request, model: str) -> Response:
+async def get_model_metadata(request: Request, model: ModelReference) -> Response:
     """Tell the versions, the inputs and the outputs of a model."""
     return await _describe_model(_context(request), model)
 
 
 @router.get("/models/{model}/versions/{version}", response_model=ModelMetadata)
-async def get_version_metadata(request: Request, model: str, version: str) -> Response:
+async def get_version_metadata(
+    request: Request, model: ModelReference, version: VersionReference
+) -> Response:
     """Tell the same of one version, by its number or an alias."""
     return await _describe_model(_context(request), f"{model}@{version}")
 
 
 @router.get("/models/{model}/ready", response_model=ModelReadiness)
-async def check_model_readiness(request: Request, model: str) -> Response:
+async def check_model_readiness(request: Request, model: ModelReference) -> Response:
     """Tell whether a model answers: it is published, and was not unloaded since."""
     return await _check_readiness(_context(request), model)
 
 
 @router.get("/models/{model}/versions/{version}/ready", response_model=ModelReadiness)
-async def check_version_readiness(request: Request, model: str, version: str) -> Response:
+async def check_version_readiness(
+    request: Request, model: ModelReference, version: VersionReference
+) -> Response:
     """Tell the same of one version."""
     return await _check_readiness(_context(request), f"{model}@{version}")
 
 
-@router.post("/models/{model}/infer", openapi_extra=INFER_DOCUMENTATION)
-async def infer(request: Request, model: str) -> Response:
+@router.post("/models/{model}/infer", responses=INFER_REPLY, openapi_extra=INFER_DOCUMENTATION)
+async def infer(request: Request, model: ModelReference) -> Response:
     """Run pictures through a model.
 
     The input `images` is UINT8 pixels [N, H, W, C] of the model's own size, or BYTES [N]: PNG,
@@ -130,13 +148,21 @@ async def infer(request: Request, model: str) -> Response:
     return await _infer(request, model)
 
 
-@router.post("/models/{model}/versions/{version}/infer", openapi_extra=INFER_DOCUMENTATION)
-async def infer_version(request: Request, model: str, version: str) -> Response:
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    responses=INFER_REPLY,
+    openapi_extra=INFER_DOCUMENTATION,
+)
+async def infer_version(
+    request: Request, model: ModelReference, version: VersionReference
+) -> Response:
     """Run pictures through one version of a model."""
     return await _infer(request, f"{model}@{version}")
 
 
-@router.post("/repository/index", response_model=list[RepositoryEntry])
+@router.post(
+    "/repository/index", responses=REPOSITORY_REPLY, openapi_extra=REPOSITORY_DOCUMENTATION
+)
 async def list_repository(request: Request) -> Response:
     """List every version of every model; with `{"ready": true}` those that answer."""
     context = _context(request)
@@ -157,15 +183,15 @@ async def list_repository(request: Request) -> Response:
     return _reply(entries)
 
 
-@router.post("/repository/models/{model}/load")
-async def load_model(request: Request, model: str) -> Response:
+@router.post("/repository/models/{model}/load", responses=LOAD_REPLY)
+async def load_model(request: Request, model: ModelReference) -> Response:
     """Load a model into memory now. Without it a model is loaded by its first request."""
     loaded = await _context(request).loaded_models.find(model)
     return _reply({"name": loaded.key.name, "load": True})
 
 
-@router.post("/repository/models/{model}/unload")
-async def unload_model(request: Request, model: str) -> Response:
+@router.post("/repository/models/{model}/unload", responses=UNLOAD_REPLY)
+async def unload_model(request: Request, model: ModelReference) -> Response:
     """Free the memory of all versions of a model. A later request loads it again."""
     context = _context(request)
     for key in await run_in_threadpool(_list_versions, context, model):
