@@ -73,13 +73,24 @@ def optimizers_state(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
 def restore_optimizers(optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]) -> None:
     """Put back what `optimizers_state` returned; the hyperparameters stay as they are."""
     for number, optimizer in enumerate(optimizers):
+        parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             of_optimizer, index, name = key.split(".", 2)
             if int(of_optimizer) == number:
-                state.setdefault(int(index), {})[name] = value
+                arranged = _arrange_like(parameters[int(index)], value)
+                state.setdefault(int(index), {})[name] = arranged
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _arrange_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return `value` in the memory format of its parameter, as fused update rules need it."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from store.packed import Labels, PackedDataset, Split
 from store.specs import TrainingSpec
 from worker.batches import MEAN, STANDARD_DEVIATION, normalise
 from worker.evaluation import Probabilities, evaluate
+from worker.views import ViewAveraging
 
 FORMAT_VERSION = 1
 
@@ -71,7 +72,8 @@ def export(
     onnxruntime runs it: what is reported is what is served. Raises TrainingError where it does not
     answer what the live network answers.
     """
-    live = PixelsToProbabilities(network).to(device).eval()
+    averaging = ViewAveraging(network, spec.test_time_augmentation)
+    live = PixelsToProbabilities(averaging).to(device).eval()
     pixels, labels = _test_examples(spec, dataset)
     _write_onnx(live, pixels, folder / "model.onnx", device)
     save_file(_inner_state(network), folder / "weights.safetensors")
@@ -84,7 +86,11 @@ def export(
     (folder / "report.json").write_text(report.model_dump_json(indent=2))
     (folder / "predictions.json").write_text(json.dumps(_predictions(probabilities, labels)))
 
-    manifest = _describe(spec, dataset, pixels, report, folder)
+    single_view = _run_live(PixelsToProbabilities(network).eval(), pixels, device)
+    single_view_accuracy = float((single_view.argmax(axis=1) == labels).mean())
+    manifest = _describe(
+        spec, dataset, pixels, report, folder, single_view_accuracy=single_view_accuracy
+    )
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
     return Export(folder, manifest)
 
@@ -182,6 +188,8 @@ def _describe(
     pixels: Pixels,
     report: EvaluationReport,
     folder: Path,
+    *,
+    single_view_accuracy: float,
 ) -> dict[str, Any]:
     _, height, width, channels = pixels.shape
     return {
@@ -201,6 +209,8 @@ def _describe(
         "normalisation": {"mean": MEAN, "standard_deviation": STANDARD_DEVIATION, "scale": 255},
         "metrics": {
             "accuracy": report.accuracy,
+            # What the network reaches without test-time augmentation.
+            "single_view_accuracy": single_view_accuracy,
             "top_3_accuracy": report.top_3_accuracy,
             "mean_loss": report.mean_loss,
             "expected_calibration_error": report.expected_calibration_error,
