@@ -32,6 +32,7 @@ from worker.early_stopping import EarlyStopping
 from worker.precision import Precision
 from worker.progress import Lap, Progress
 from worker.reports import CheckpointDue, Notice, Report
+from worker.threads import use_threads
 
 __all__ = ["CheckpointDue", "EpochReport", "Notice", "Report", "StepReport", "Training"]
 
@@ -64,6 +65,7 @@ class Training:
         should_stop: Callable[[], bool] = lambda: False,
         checkpoint_interval_seconds: float = 60.0,
     ) -> None:
+        use_threads(spec)
         self.spec = spec
         self.finished = False
         self._dataset = dataset
