@@ -1,7 +1,7 @@
 // Loss and accuracy while a job trains and afterwards, alone or beside another job's.
 
 import { get } from "../api.js";
-import { createTable, h } from "../dom.js";
+import { createTable, h, setText } from "../dom.js";
 import { runAction } from "../feedback.js";
 import { formatCount, formatDuration, formatNumber, formatPercent } from "../format.js";
 import { Chart, onSchemeChange } from "./chart.js";
@@ -26,10 +26,11 @@ export class Curves {
     const onZoom = (range) => this.#set({ range });
     this.loss = new Chart({ title: "Loss", format: formatNumber, onZoom });
     this.accuracy = new Chart({ title: "Accuracy", format: (share) => formatPercent(share), formatTick: formatPercentTick, onZoom });
+    this.seen = h("p", { class: "soft small", role: "status" });
     this.numbers = h("details", { ontoggle: () => this.#listEpochs() }, h("summary", {}, "The epochs as a table"), h("div"));
     this.element = h("section", { class: "card", "aria-labelledby": "curves-title" },
       h("h2", { id: "curves-title" }, "Curves"), this.#createTools(),
-      h("div", { class: "curve-pair" }, this.loss.element, this.accuracy.element), this.numbers);
+      h("div", { class: "curve-pair" }, this.loss.element, this.accuracy.element), this.seen, this.numbers);
     onSchemeChange(() => this.#draw(), signal);
     signal.addEventListener("abort", () => [this.loss, this.accuracy].forEach((chart) => chart.destroy()));
   }
@@ -111,6 +112,7 @@ export class Curves {
     const own = this.#linesOf(this.job, this.metrics, false);
     this.loss.draw([...own.loss, ...compared.loss], { ...view, isLog: this.view.isLog });
     this.accuracy.draw([...own.accuracy, ...compared.accuracy], { ...view, isLog: false });
+    setText(this.seen, view.range ? `${axis.name} ${axis.format(view.range[0])} to ${axis.format(view.range[1])}` : "");
     this.#listEpochs();
   }
 
