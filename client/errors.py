@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Self
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.settings import is_loopback
+
 if TYPE_CHECKING:
     from client.schemas import JobRecord
 
@@ -36,7 +38,12 @@ class ConnectionFailedError(TenfoldError):
     """Nobody answers at `url`. `was_sent` tells whether the service may have got the request."""
 
     def __init__(self, url: str, reason: str, *, was_sent: bool) -> None:
-        super().__init__(f"Tenfold does not answer at {url} ({reason}). Start it with: tenfold up")
+        advice = (
+            "Start it with: tenfold up"
+            if is_loopback(url)
+            else "Check the address, and that the service runs there."
+        )
+        super().__init__(f"Tenfold does not answer at {url} ({reason}). {advice}")
         self.url = url
         self.was_sent = was_sent
 

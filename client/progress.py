@@ -124,10 +124,7 @@ def draw_curve(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
     """Return the values as bars of eight heights, at most `width` of them: means of neighbours."""
     count = min(width, len(values))
     edges = [round(number * len(values) / count) for number in range(count + 1)]
-    means = [
-        sum(values[start:stop]) / (stop - start)
-        for start, stop in pairwise(edges)
-    ]
+    means = [sum(values[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
     lowest, highest = min(means), max(means)
     scale = (len(_BARS) - 1) / ((highest - lowest) or 1)
     return "".join(_BARS[round((mean - lowest) * scale)] for mean in means)

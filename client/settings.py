@@ -3,7 +3,7 @@
 import ipaddress
 
 import httpx
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,13 +20,24 @@ class ClientSettings(BaseSettings):
     port: int = 8000
 
 
+def read_settings() -> ClientSettings:
+    """Return the settings. Raises ValueError with the variable that is wrong."""
+    try:
+        return ClientSettings()
+    except ValidationError as error:
+        reasons = [
+            f"TENFOLD_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+        ]
+        raise ValueError("; ".join(reasons)) from error
+
+
 def resolve_url(url: str | None = None) -> str:
     """Return the address to use: the given one, else `TENFOLD_URL`, else host and port.
 
     Raises ValueError where it is no http address.
     """
-    settings = ClientSettings()
-    chosen = url or settings.url or _join(settings.host, settings.port)
+    settings = read_settings()
+    chosen = url or settings.url or join_url(settings.host, settings.port)
     try:
         parsed = httpx.URL(chosen)
     except httpx.InvalidURL as error:
@@ -39,7 +50,8 @@ def resolve_url(url: str | None = None) -> str:
 _EXAMPLE = "write it like http://127.0.0.1:8000"
 
 
-def _join(host: str, port: int) -> str:
+def join_url(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a service that listens there."""
     # A server that listens on every address is reached on this machine's own.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared only
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from client import calls, downloads, pictures
+from client.errors import NotFoundError, Problem
 from client.flows import Flow, Item, Items, ask
 from client.jobs import AsyncJob, Job
 from client.operations import (
@@ -100,6 +101,32 @@ class TenfoldOperations:
     def get_model_version(self, name: str, version: int) -> Flow[ModelVersion]:
         """Return one version with its manifest and files."""
         return ask(calls.get_model_version(name, version))
+
+    @operation
+    def find_model_version(self, reference: str) -> Flow[ModelVersion]:
+        """Return what `name`, `name@3` or `name@alias` stands for.
+
+        A bare name means its alias `production`, else its newest version, as for `predict`.
+        Raises NotFoundError where there is none.
+        """
+        name, _, wanted = reference.partition("@")
+        if wanted.isdecimal():
+            return (yield from ask(calls.get_model_version(name, int(wanted))))
+        model = yield from ask(calls.get_model(name))
+        version = model.aliases.get(wanted or "production")
+        if version is None and wanted:
+            known = ", ".join(model.aliases) or "none"
+            raise NotFoundError(
+                Problem(
+                    title="The model has no such alias",
+                    status=404,
+                    detail=f"{name} has no alias {wanted!r}. Its aliases: {known}.",
+                    code="alias_not_found",
+                )
+            )
+        if version is None:
+            version = model.versions[0].version
+        return (yield from ask(calls.get_model_version(name, version)))
 
     @operation
     def delete_model_version(self, name: str, version: int) -> Flow[None]:

@@ -1,0 +1,1 @@
+"""The `tenfold` command line: commands over the public API, a module each."""
