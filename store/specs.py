@@ -207,9 +207,84 @@ RECIPES: dict[str, Recipe] = {
             ),
             spec=TrainingSpec(precision="fp32", memory_format="contiguous"),
         ),
+        Recipe(
+            name="quick",
+            description=(
+                "For CPUs: a whitened network of 32 to 128 channels, Muon, images that grow "
+                "from 16 pixels, and the number format that this processor is fastest in."
+            ),
+            spec=TrainingSpec(
+                network="whitened_small",
+                epochs=10,
+                batch_size=500,
+                optimizer="muon",
+                learning_rate=0.2,
+                bias_learning_rate=0.05,
+                head_learning_rate=0.6,
+                momentum=0.6,
+                schedule="one_cycle",
+                label_smoothing=0.2,
+                augmentation="alternating_flip_crop",
+                crop_share=1 / 16,
+                start_scale=0.5,
+                full_scale_from=0.9,
+                test_time_augmentation="flip_shift",
+                report_every_steps=20,
+            ),
+        ),
+        Recipe(
+            name="speed94",
+            description=(
+                "For one GPU: a whitened network of 64 to 256 channels, Muon, eight epochs at "
+                "batch size 2,000 in half precision."
+            ),
+            spec=TrainingSpec(
+                network="whitened_medium",
+                epochs=8,
+                batch_size=2_000,
+                optimizer="muon",
+                learning_rate=0.24,
+                bias_learning_rate=0.053,
+                head_learning_rate=0.67,
+                momentum=0.6,
+                schedule="linear",
+                label_smoothing=0.2,
+                augmentation="alternating_flip_crop",
+                crop_share=1 / 16,
+                test_time_augmentation="flip_shift",
+                precision="bf16",
+                memory_format="channels_last",
+                report_every_steps=25,
+            ),
+        ),
+        Recipe(
+            name="best",
+            description=(
+                "For one GPU: a whitened residual network of 128 to 512 channels, Muon, forty "
+                "epochs at batch size 1,000, with larger crops and cutout."
+            ),
+            spec=TrainingSpec(
+                network="whitened_residual",
+                epochs=40,
+                batch_size=1_000,
+                optimizer="muon",
+                learning_rate=0.12,
+                bias_learning_rate=0.05,
+                head_learning_rate=0.5,
+                momentum=0.6,
+                schedule="linear",
+                label_smoothing=0.2,
+                augmentation="alternating_flip_crop_cutout",
+                crop_share=0.125,
+                test_time_augmentation="flip_shift",
+                precision="bf16",
+                memory_format="channels_last",
+                report_every_steps=50,
+            ),
+        ),
     ]
 }
-RecipeName = Literal["tutorial"]
+RecipeName = Literal["tutorial", "quick", "speed94", "best"]
 
 
 def _as_optional_fields() -> dict[str, Any]:

@@ -19,7 +19,8 @@ _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channe
 # `auto` leaves fp32 and contiguous only for what is clearly faster. So a machine that is busy
 # for a moment does not change what a job computes, and tiny networks stay exact.
 _WORTHWHILE_SPEEDUP = 1.25
-_MEASURED_IMAGES = 64
+# Enough to keep the device busy; a CPU is busy with few, and would take long for many.
+_MEASURED_IMAGES = {"cpu": 64, "cuda": 2_000}
 _MEASURED_STEPS = 3
 
 
@@ -68,7 +69,7 @@ def choose(spec: TrainingSpec, network: nn.Module, images: Tensor) -> Arithmetic
     candidates = list(_list_candidates(spec))
     if len(candidates) == 1:
         return candidates[0]
-    images = images[: min(_MEASURED_IMAGES, spec.batch_size)]
+    images = images[: min(_MEASURED_IMAGES[images.device.type], spec.batch_size)]
     key = (type(network), images.shape, images.device, *candidates)
     if key not in _measured:
         _measured[key] = _measure(candidates, network, images)
