@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from service import (
     checkpoints,
@@ -23,6 +22,7 @@ from service import (
     openapi,
     predict,
     problem_pages,
+    prometheus,
     recipes,
     reports,
     workers,
@@ -33,7 +33,7 @@ from service.direct_routes import DirectRoutesMiddleware
 from service.event_feed import EventFeed
 from service.loaded_models import LoadedModels
 from service.model_cache import ModelCache
-from service.monitoring import Monitoring
+from service.monitoring import Monitoring, MonitoringMiddleware
 from store.artifacts import open_store
 from store.database import Database
 from store.settings import Settings
@@ -62,6 +62,7 @@ _ROUTERS = [
     recipes.router,
     workers.router,
     health.router,
+    prometheus.router,
     problem_pages.router,
     documentation.router,
 ]
@@ -69,12 +70,13 @@ _ROUTERS = [
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. The database is opened when it starts, not here."""
+    monitoring = Monitoring()
     app = FastAPI(
         title="Tenfold",
         version=_read_version(),
         summary="Train an image classifier and serve it over REST.",
         description=_DESCRIPTION,
-        lifespan=_make_lifespan(settings),
+        lifespan=_make_lifespan(settings, monitoring),
         generate_unique_id_function=openapi.use_function_name,
         # A redirect to the same address with a slash would hide a misspelt address.
         redirect_slashes=False,
@@ -85,8 +87,8 @@ def create_app(settings: Settings) -> FastAPI:
         # It looks for an exporter at every request, which takes longer than to read a picture.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.add_middleware(DirectRoutesMiddleware, handlers={("POST", "/predict"): predict.predict})
-    # Added last and so the outer one: what it refuses never gets further.
+    app.add_middleware(DirectRoutesMiddleware, routes=predict.router.routes)
+    # What is added later is further out: what the limit refuses is counted, and gets no further.
     app.add_middleware(
         BodyLimitMiddleware,
         limit_bytes=LARGEST_BODY_BYTES,
@@ -95,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
             "/v2": inference_protocol.LARGEST_INFER_BODY_BYTES,
         },
     )
+    app.add_middleware(MonitoringMiddleware, monitoring=monitoring)
     errors.add_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -105,13 +108,13 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _make_lifespan(
     settings: Settings,
+    monitoring: Monitoring,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.resolved_database_url)
         event_feed = EventFeed(database)
         artifacts = open_store(settings.artifacts_url)
-        monitoring = Monitoring(CollectorRegistry())
         model_cache = ModelCache(settings, database, artifacts, monitoring)
         loaded_models = LoadedModels(database, model_cache)
         app.state.context = Context(
@@ -120,6 +123,7 @@ def _make_lifespan(
             artifacts=artifacts,
             event_feed=event_feed,
             loaded_models=loaded_models,
+            monitoring=monitoring,
         )
         await loaded_models.start()
         try:

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from service.event_feed import EventFeed
 from service.loaded_models import LoadedModels
+from service.monitoring import Monitoring
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.settings import Settings
@@ -21,6 +22,7 @@ class Context:
     artifacts: ArtifactStore
     event_feed: EventFeed
     loaded_models: LoadedModels
+    monitoring: Monitoring
 
 
 def _get_context(request: Request) -> Context:

@@ -4,12 +4,13 @@ Those take longer than a small network needs for a picture: `docs/performance.md
 The same functions are also ordinary routes, which is where their documentation comes from.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import errors
@@ -27,22 +28,28 @@ class DirectRoute(APIRoute):
 
 
 class DirectRoutesMiddleware:
-    """Calls the handler of a (method, path) at once; everything else goes the usual way."""
+    """Calls the functions of `routes`, whose paths are fixed; all else goes the usual way."""
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        self._handlers = handlers
+        self._routes = {
+            (method, route.path): route
+            for route in routes
+            if isinstance(route, DirectRoute)
+            for method in route.methods or ()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = None
+        route = None
         if scope["type"] == "http":
-            handler = self._handlers.get((scope["method"], scope["path"]))
-        if handler is None:
+            route = self._routes.get((scope["method"], scope["path"]))
+        if route is None:
             await self._app(scope, receive, send)
             return
+        scope["route"] = route
         request = Request(scope, receive, send)
         try:
-            response = await handler(request)
+            response = await route.endpoint(request)
         except (TenfoldError, HTTPException) as error:
             response = errors.answer(request, error)
         except ClientDisconnect:

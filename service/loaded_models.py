@@ -115,6 +115,7 @@ class LoadedModels:
     async def _watch_changes(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_INTERVAL_SECONDS)
+            self.cache.measure()
             await self._try_refresh()
 
     async def _try_refresh(self) -> None:

@@ -81,6 +81,7 @@ class ModelCache:
         self._decoder = Decoder(settings.predict_queue_images)
         self._loaded: dict[ModelKey, LoadedModel] = {}
         self._loading: dict[ModelKey, asyncio.Task[LoadedModel]] = {}
+        self._measured: set[str] = set()
 
     def __contains__(self, key: ModelKey) -> bool:
         return key in self._loaded
@@ -92,11 +93,6 @@ class ModelCache:
     @property
     def size_bytes(self) -> int:
         return sum(model.size_bytes for model in self._loaded.values())
-
-    @property
-    def decoding(self) -> int:
-        """Large pictures that are being decoded, or wait for it."""
-        return self._decoder.waiting
 
     async def load(self, key: ModelKey) -> LoadedModel:
         """Return the model, loading it once however many ask for it at the same time.
@@ -115,6 +111,22 @@ class ModelCache:
 
     def unload(self, key: ModelKey) -> None:
         self._loaded.pop(key, None)
+
+    def measure(self) -> None:
+        """Note what waits and what is loaded, for whoever watches the service."""
+        monitoring = self._monitoring
+        monitoring.decoding_images.set(self._decoder.waiting)
+        monitoring.models_loaded.set(len(self._loaded))
+        monitoring.models_bytes.set(self.size_bytes)
+        # Versions of one model share a name, and the last value would hide the others.
+        names = {model.key.name for model in self.models}
+        for name in names | self._measured:
+            batchers = [model.batcher for model in self.models if model.key.name == name]
+            waiting = sum(batcher.waiting_items for batcher in batchers)
+            ages = [batcher.oldest_wait_seconds for batcher in batchers]
+            monitoring.queue_images.labels(name).set(waiting)
+            monitoring.queue_age_seconds.labels(name).set(max(ages, default=0.0))
+        self._measured = names
 
     def close(self) -> None:
         for task in self._loading.values():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
 from service.loaded_models import LoadedModels
 from service.model_cache import ModelCache
@@ -214,7 +213,7 @@ def test_loading_and_unloading_200_times_does_not_grow_the_process(tmp_path: Pat
 def _run(settings: Settings, scenario: Callable[[LoadedModels], object]) -> None:
     async def main() -> None:
         database = Database(settings.resolved_database_url)
-        monitoring = Monitoring(CollectorRegistry())
+        monitoring = Monitoring()
         artifacts = open_store(settings.artifacts_url)
         loaded = LoadedModels(database, ModelCache(settings, database, artifacts, monitoring))
         try:
