@@ -6,6 +6,7 @@ An artifact is a small set of named files that are stored together or not at all
 
 import hashlib
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,9 @@ from store.errors import ArtifactError, NotFoundError
 from store.tables import Artifact, ArtifactChunk, ArtifactFile
 
 CHUNK_BYTES = 1 << 20
+
+# Nothing else in the folder is ours to delete.
+_ARTIFACT_FOLDER = re.compile(r"[0-9a-f]{32}(\.partial)?")
 
 
 def open_store(url: str) -> "ArtifactStore":
@@ -95,6 +99,20 @@ class ArtifactStore(ABC):
         session.execute(sql_delete(ArtifactFile).where(ArtifactFile.artifact_id == artifact_id))
         session.execute(sql_delete(Artifact).where(Artifact.id == artifact_id))
 
+    def find_orphans(self, session: Session) -> list[str]:
+        """Return the names of what is stored and no row announces, which a crash may leave.
+
+        Call it inside `Database.writing()`: whoever puts an artifact holds that lock as well.
+        """
+        return []
+
+    def remove_orphans(self, session: Session) -> list[str]:
+        """Remove what `find_orphans` returns, under the same lock, and return it."""
+        orphans = self.find_orphans(session)
+        for name in orphans:
+            self._erase(name)
+        return orphans
+
     @abstractmethod
     def _write(self, session: Session, artifact_id: str, files: Mapping[str, bytes]) -> None: ...
 
@@ -103,6 +121,9 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def _remove(self, session: Session, artifact_id: str) -> None: ...
+
+    @abstractmethod
+    def _erase(self, name: str) -> None: ...
 
 
 class DatabaseArtifacts(ArtifactStore):
@@ -132,6 +153,9 @@ class DatabaseArtifacts(ArtifactStore):
 
     def _remove(self, session: Session, artifact_id: str) -> None:
         session.execute(sql_delete(ArtifactChunk).where(ArtifactChunk.artifact_id == artifact_id))
+
+    def _erase(self, name: str) -> None:
+        """Bytes without their rows cannot exist here."""
 
 
 class FolderArtifacts(ArtifactStore):
@@ -167,17 +191,33 @@ class FolderArtifacts(ArtifactStore):
             with (self.folder / artifact_id / name).open("rb") as file:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                f"{name} of artifact {artifact_id} is missing from {self.folder}. "
+                "Restore it from a backup, or train again."
+            ) from error
         except OSError as error:
             raise ArtifactError(
                 f"{name} of artifact {artifact_id} cannot be read from {self.folder}: "
-                f"{error.strerror}. Restore it from a backup, or train again."
+                f"{error.strerror}. Mend that, then try again.",
+                code="artifact_not_read",
             ) from error
 
     def _remove(self, session: Session, artifact_id: str) -> None:
         _call_once_after(session, "after_commit", self._erase, artifact_id)
 
-    def _erase(self, artifact_id: str) -> None:
-        shutil.rmtree(self.folder / artifact_id, ignore_errors=True)
+    def find_orphans(self, session: Session) -> list[str]:
+        if not self.folder.is_dir():
+            return []
+        known = set(session.scalars(select(Artifact.id)))
+        return sorted(
+            path.name
+            for path in self.folder.iterdir()
+            if _ARTIFACT_FOLDER.fullmatch(path.name) and path.name not in known
+        )
+
+    def _erase(self, name: str) -> None:
+        shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DatabaseError as DriverError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -19,6 +19,10 @@ from sqlalchemy.orm import Session
 from store.errors import DatabaseError
 
 BUSY_TIMEOUT_SECONDS = 30
+# 4 MiB of 4 KiB pages.
+_PAGES_RECLAIMED_AT_ONCE = 1024
+# What a write-ahead log that a slow reader made longer is cut back to.
+_LOG_LIMIT_BYTES = 64 << 20
 
 # A checkpoint of the write-ahead log that races a write can lose committed rows in every release
 # before these: https://sqlite.org/wal.html#walresetbug
@@ -29,7 +33,8 @@ _ADVICE = {
     "database or disk is full": "The disk is full: free some space, then try again.",
     "readonly database": "The database file is read-only: give this user write access to it.",
     "unable to open database file": (
-        "The database file cannot be opened: check that its folder exists and can be written to."
+        "The database file cannot be opened: check that its folder exists and can be written to, "
+        "and that not too many files are open."
     ),
     "database is locked": (
         f"Another process held the database for over {BUSY_TIMEOUT_SECONDS} s: try again."
@@ -90,6 +95,41 @@ class Database:
             session.begin(),
         ):
             yield session
+
+    def reclaim_space(self) -> bool:
+        """Give some of the file's unused pages back to the disk; True when more are left.
+
+        A slice is short, so that it never keeps writers waiting. Only SQLite needs it.
+        """
+        if not self.is_sqlite:
+            return False
+        with self.writing() as session:
+            unused: int = session.execute(text("PRAGMA freelist_count")).scalar_one()
+            if not unused:
+                return False
+            # A row a page: SQLAlchemy would not step through them, because none has a column.
+            cursor = session.connection().connection.cursor()
+            cursor.execute(f"PRAGMA incremental_vacuum({_PAGES_RECLAIMED_AT_ONCE})")
+            cursor.fetchall()
+        with _translated_errors(), self.engine.connect() as connection:
+            # Only now does a write-ahead log shorten the file.
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        return unused > _PAGES_RECLAIMED_AT_ONCE
+
+    def check_integrity(self) -> list[str]:
+        """Return what is wrong with the file and with references between rows; [] is good."""
+        if not self.is_sqlite:
+            return []
+        try:
+            with self.reading() as session:
+                pages = session.execute(text("PRAGMA integrity_check")).scalars().all()
+                if faults := [str(line) for line in pages if line != "ok"]:
+                    return faults
+                orphans = session.execute(text("PRAGMA foreign_key_check")).all()
+        except DatabaseError as error:
+            return [error.message]
+        return [f"A row of {row[0]} refers to a missing row of {row[2]}." for row in orphans]
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -152,6 +192,7 @@ def _create_sqlite_engine(url: str) -> Engine:
         # An acknowledged job survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -1,15 +1,17 @@
 """Every legal transition of a job. Nobody else writes `status`.
 
-    queued     claim → running      cancel → cancelled    pause → paused
+    queued     claim → running      cancel → cancelled    pause → paused   fail_overdue → failed
     running    succeed → succeeded  fail → failed         cancel → cancelling   pause → paused
-               release, requeue_abandoned → queued
+               release, requeue_abandoned → queued; after three crashes in a row → failed
     cancelling release, fail, requeue_abandoned → cancelled
-    paused     resume → queued      cancel → cancelled
+    paused     resume → queued, or running while its worker has not let go; cancel → cancelled
+    failed     retry → queued
 
 Each function runs inside the caller's `Database.writing()` block, so what the caller writes
 beside it (a published model, say) happens together with the transition or not at all.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from store.artifacts import ArtifactStore
 from store.clock import utc_now
 from store.errors import ConflictError, InvalidTransitionError, NotFoundError, StaleAttemptError
 from store.specs import JobRequest, TrainingSpec
-from store.tables import Job, JobStatus
+from store.tables import Checkpoint, Job, JobStatus
 
 CRASHES_UNTIL_POISON = 3
 
@@ -38,6 +40,9 @@ class Claim:
     worker_id: str
     spec: TrainingSpec
     model_name: str
+    # What earlier attempts have spent, and what all of them together may spend.
+    run_seconds: float
+    max_run_seconds: float | None
 
 
 def submit(
@@ -68,6 +73,9 @@ def submit(
         attempt=0,
         crashes=0,
         heartbeats=0,
+        run_seconds=0.0,
+        max_run_seconds=request.max_run_seconds,
+        max_wait_seconds=request.max_wait_seconds,
     )
     session.add(job)
     session.flush()
@@ -121,7 +129,13 @@ def claim(session: Session, worker_id: str) -> Claim | None:
         {"worker": worker_id, "attempt": job.attempt},
     )
     return Claim(
-        job.id, job.attempt, worker_id, TrainingSpec.model_validate(job.spec), job.model_name
+        job_id=job.id,
+        attempt=job.attempt,
+        worker_id=worker_id,
+        spec=TrainingSpec.model_validate(job.spec),
+        model_name=job.model_name,
+        run_seconds=job.run_seconds,
+        max_run_seconds=job.max_run_seconds,
     )
 
 
@@ -132,7 +146,7 @@ def get_owned(session: Session, claim: Claim) -> Job:
     whatever the caller was about to write must not be written.
     """
     job = session.scalar(select(Job).where(Job.id == claim.job_id).with_for_update())
-    if job is None or job.attempt != claim.attempt or job.status not in _OWNED:
+    if job is None or not _is_owned(job, claim):
         raise StaleAttemptError(
             f"Attempt {claim.attempt} of job {claim.job_id} no longer owns the job."
         )
@@ -142,20 +156,59 @@ def get_owned(session: Session, claim: Claim) -> Job:
 def read_owned_status(session: Session, claim: Claim) -> JobStatus | None:
     """Return the claimed job's status, or None when the claim no longer owns it."""
     job = session.get(Job, claim.job_id)
-    if job is None or job.attempt != claim.attempt or job.status not in _OWNED:
-        return None
-    return job.status
+    return job.status if job is not None and _is_owned(job, claim) else None
 
 
-def heartbeat(session: Session, claim: Claim, progress: dict[str, Any] | None) -> JobStatus:
+def heartbeat(
+    session: Session,
+    claim: Claim,
+    progress: dict[str, Any] | None,
+    run_seconds: float | None = None,
+) -> JobStatus:
     """Keep the lease and return the status, which tells the worker to go on or to stop.
 
+    `run_seconds` is what all attempts have spent so far.
     Raises StaleAttemptError when the job belongs to somebody else by now.
     """
     job = get_owned(session, claim)
     job.heartbeats += 1
     job.progress = progress
+    if run_seconds is not None:
+        job.run_seconds = run_seconds
     return job.status
+
+
+def add_checkpoint(
+    session: Session,
+    artifacts: ArtifactStore,
+    claim: Claim,
+    files: Mapping[str, bytes],
+    *,
+    epoch: int,
+    step: int,
+    test_accuracy: float | None = None,
+    kept: int = checkpoints.LEAST_KEPT,
+) -> Checkpoint:
+    """Store a resume state of the claimed job.
+
+    One that is farther than those before ends the row of crashes: a job that gets on is not
+    poison. Raises StaleAttemptError when the job belongs to somebody else by now.
+    """
+    job = get_owned(session, claim)
+    before = checkpoints.list_newest_first(session, job.id)
+    if step > max((checkpoint.step for checkpoint in before), default=0):
+        job.crashes = 0
+    return checkpoints.add(
+        session,
+        artifacts,
+        files,
+        job_id=job.id,
+        attempt=claim.attempt,
+        epoch=epoch,
+        step=step,
+        test_accuracy=test_accuracy,
+        kept=kept,
+    )
 
 
 def succeed(session: Session, claim: Claim, progress: dict[str, Any] | None) -> None:
@@ -165,6 +218,7 @@ def succeed(session: Session, claim: Claim, progress: dict[str, Any] | None) -> 
         raise InvalidTransitionError(f"Job {job.id} is {job.status}: it cannot succeed now.")
     job.progress = progress
     job.crashes = 0
+    job.error = None
     _end(session, job, JobStatus.SUCCEEDED, "The job succeeded.")
 
 
@@ -226,22 +280,49 @@ def pause(session: Session, job_id: int) -> Job:
 
 
 def resume(session: Session, job_id: int) -> Job:
-    """paused → queued; it continues from its last checkpoint."""
+    """paused → queued; it continues from its last checkpoint.
+
+    While its worker is still writing that checkpoint the job is running again, so that the worker
+    may finish writing; it then gives the job back to the queue.
+    """
     job = get(session, job_id)
     if job.status is not JobStatus.PAUSED:
         raise InvalidTransitionError(
             f"Job {job_id} is {job.status}: only a paused job can be resumed."
         )
-    job.status = JobStatus.QUEUED
-    job.worker_id = None
-    events.append(session, job.id, "resumed", "The job was queued again.")
+    job.status = JobStatus.QUEUED if job.worker_id is None else JobStatus.RUNNING
+    events.append(session, job.id, "resumed", "The job goes on.")
     return job
 
 
-def requeue_abandoned(session: Session, job_id: int, attempt: int) -> None:
-    """Take the job of a silent worker back; after three crashes in a row it fails as poison."""
+def retry(session: Session, job_id: int) -> Job:
+    """failed → queued; it continues from its last checkpoint, with its crashes and time forgotten.
+
+    Raises InvalidTransitionError when the job has not failed.
+    """
+    job = get(session, job_id)
+    if job.status is not JobStatus.FAILED:
+        raise InvalidTransitionError(
+            f"Job {job_id} is {job.status}: only a failed job can be tried again."
+        )
+    events.append(session, job.id, "retried", "The job was queued again.", {"error": job.error})
+    job.status = JobStatus.QUEUED
+    job.error = None
+    job.finished_at = None
+    job.crashes = 0
+    job.run_seconds = 0.0
+    return job
+
+
+def requeue_abandoned(
+    session: Session, job_id: int, attempt: int, last_words: str | None = None
+) -> None:
+    """Take the job of a silent worker back; after three crashes in a row it fails as poison.
+
+    `last_words` is where the worker was when it was last heard of.
+    """
     job = session.get(Job, job_id, with_for_update=True)
-    if job is None or job.attempt != attempt or job.status not in _OWNED:
+    if job is None or job.attempt != attempt or job.status not in _OWNED or job.worker_id is None:
         return
     job.crashes += 1
     job.worker_id = None
@@ -250,16 +331,47 @@ def requeue_abandoned(session: Session, job_id: int, attempt: int) -> None:
         job.id,
         "abandoned",
         f"The worker of attempt {attempt} fell silent.",
-        {"attempt": attempt, "crashes": job.crashes},
+        {"attempt": attempt, "crashes": job.crashes, "traceback": last_words},
     )
     if job.status is JobStatus.CANCELLING:
         _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
     elif job.crashes >= CRASHES_UNTIL_POISON:
-        message = f"The worker died {job.crashes} times in a row while it ran this job."
-        job.error = {"code": "poison", "message": message, "traceback": None}
+        message = (
+            f"The worker died {job.crashes} times in a row while it ran this job. Where it left "
+            "no reason, the system may have ended it for want of memory: look into the system's "
+            "log, try a smaller batch_size, then retry the job."
+        )
+        job.error = {"code": "poison", "message": message, "traceback": last_words}
         _end(session, job, JobStatus.FAILED, message)
     elif job.status is JobStatus.RUNNING:
         job.status = JobStatus.QUEUED
+
+
+def fail_overdue(session: Session, job_id: int, attempt: int) -> None:
+    """queued → failed, because nobody began the job within its `max_wait_seconds`."""
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None or job.attempt != attempt or job.status is not JobStatus.QUEUED:
+        return
+    message = (
+        f"No worker was free within the max_wait_seconds of {job.max_wait_seconds:g}: start "
+        "another worker, then retry the job."
+    )
+    job.error = {"code": "wait_time_exceeded", "message": message, "traceback": None}
+    _end(session, job, JobStatus.FAILED, message)
+
+
+def requeue_restored(session: Session) -> None:
+    """After a backup was restored: the workers that ran jobs when it was made have no part in it.
+
+    Their jobs are queued again without counting a crash.
+    """
+    for job in session.scalars(select(Job).where(Job.worker_id.is_not(None))):
+        job.worker_id = None
+        events.append(session, job.id, "restored", "The job was restored from a backup.")
+        if job.status is JobStatus.CANCELLING:
+            _end(session, job, JobStatus.CANCELLED, "The job was cancelled.")
+        elif job.status is JobStatus.RUNNING:
+            job.status = JobStatus.QUEUED
 
 
 def delete(session: Session, job_id: int, artifacts: ArtifactStore) -> None:
@@ -274,6 +386,13 @@ def delete(session: Session, job_id: int, artifacts: ArtifactStore) -> None:
         )
     checkpoints.delete_all(session, job_id, artifacts)
     session.delete(job)
+
+
+def _is_owned(job: Job, claim: Claim) -> bool:
+    """The worker is compared too: a restored backup may count the same attempts once more."""
+    return (
+        job.attempt == claim.attempt and job.worker_id == claim.worker_id and job.status in _OWNED
+    )
 
 
 def _end(session: Session, job: Job, status: JobStatus, message: str) -> None:

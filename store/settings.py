@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     checkpoint_interval_seconds: float = Field(
         default=60.0, gt=0, description="Longest time between two checkpoints of a running job."
     )
+    checkpoints_kept: int = Field(
+        default=2, ge=2, le=1000, description="Newest checkpoints kept of each job, and the best."
+    )
     predict_batch_images: int = Field(
         default=64, ge=1, le=4096, description="Most images that run through a network at once."
     )
@@ -71,6 +74,11 @@ class Settings(BaseSettings):
     def datasets_folder(self) -> Path:
         """Where users put data sets: `<name>/{train,test}/<class>/*`."""
         return self.data / "datasets"
+
+    @property
+    def crashes_folder(self) -> Path:
+        """Where each worker notes where it is, for the case that it dies."""
+        return self.data / "crashes"
 
     @property
     def packed_folder(self) -> Path:

@@ -94,6 +94,10 @@ class Job(Base):
     worker_id: Mapped[str | None] = mapped_column(String(64))
     # A counter, not a time: whoever watches it uses a clock of his own, so clocks may jump.
     heartbeats: Mapped[int]
+    # Time that workers spent on it, by their monotonic clocks, over all attempts.
+    run_seconds: Mapped[float]
+    max_run_seconds: Mapped[float | None]
+    max_wait_seconds: Mapped[float | None]
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
@@ -187,6 +191,8 @@ class Checkpoint(Base):
     attempt: Mapped[int]
     epoch: Mapped[int]
     step: Mapped[int]
+    # Of the epoch that it was made at the end of; none within an epoch.
+    test_accuracy: Mapped[float | None]
     size_bytes: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -1,5 +1,6 @@
 """One attempt at one job: training on one side, the database on the other."""
 
+import errno
 import json
 import traceback
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from store import checkpoints, events, jobs, metrics, models
 from store.artifacts import ArtifactStore
 from store.database import Database
-from store.errors import ArtifactError, InvalidTransitionError, TenfoldError
+from store.errors import ArtifactError, InvalidTransitionError, TenfoldError, TrainingError
 from store.jobs import Claim
 from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
@@ -23,6 +24,16 @@ from worker.export import export
 from worker.pulse import Lease, StopReason
 from worker.reports import CheckpointDue, Notice, Report
 from worker.training import Training
+
+_OS_ADVICE = {
+    errno.ENOSPC: "free some space on the disk of the data folder and of the temporary folder",
+    errno.EDQUOT: "free some space, this user's quota is used up",
+    errno.EROFS: "make the data folder and the temporary folder writable",
+    errno.EACCES: "give this user write access to the data folder",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`) of the worker",
+    errno.ENFILE: "close what holds so many files open on this machine",
+    errno.EIO: "check the health of the disk",
+}
 
 # Reports that come faster than this are written together, so that none slows the training.
 FLUSH_INTERVAL_SECONDS = 0.5
@@ -46,6 +57,7 @@ class JobRun:
         self.claim = claim
         self.progress: dict[str, Any] | None = None
         self._unwritten: list[StepReport | EpochReport] = []
+        self._last_epoch: EpochReport | None = None
         self._flushed_at = monotonic()
 
     def execute(self, lease: Lease) -> None:
@@ -65,7 +77,7 @@ class JobRun:
             self._take(report, training)
         self._flush()
         if training.finished:
-            self._publish(training, dataset, lease)
+            self._publish(training, dataset)
         elif lease.stop_reason is not StopReason.LOST:
             self._save_checkpoint(training)
             self._let_go(lease)
@@ -102,7 +114,9 @@ class JobRun:
                 with self.database.reading() as session:
                     files = self.artifacts.read_all(session, checkpoint.artifact_id)
             except ArtifactError as error:
-                self.notify("checkpoint_damaged", error.message, {"checkpoint": checkpoint.id})
+                if error.code != ArtifactError.code:
+                    raise  # It may be whole: what failed is the reading.
+                self._drop_damaged(checkpoint.id, error)
             else:
                 self.notify(
                     "resumed_from_checkpoint",
@@ -112,6 +126,20 @@ class JobRun:
                 return files
         return None
 
+    def _drop_damaged(self, checkpoint_id: int, error: ArtifactError) -> None:
+        """Make room for a whole one: a damaged checkpoint must not count among those kept."""
+        with self.database.writing() as session:
+            jobs.get_owned(session, self.claim)
+            checkpoints.discard(session, self.artifacts, checkpoint_id)
+            events.append(
+                session,
+                self.claim.job_id,
+                "checkpoint_damaged",
+                f"Checkpoint {checkpoint_id} was dropped, the one before it is taken. "
+                f"{error.message}",
+                {"checkpoint": checkpoint_id},
+            )
+
     def _take(self, report: Report, training: Training) -> None:
         if isinstance(report, Notice):
             self.notify(report.kind, report.message, report.data)
@@ -119,6 +147,8 @@ class JobRun:
             self._save_checkpoint(training)
         else:
             self._unwritten.append(report)
+            if isinstance(report, EpochReport):
+                self._last_epoch = report
             self.progress = {
                 "epoch": report.epoch,
                 "epochs": self.claim.spec.epochs,
@@ -142,19 +172,21 @@ class JobRun:
     def _save_checkpoint(self, training: Training) -> None:
         self._flush()
         state = training.state()
+        # Within an epoch nobody has looked at the test images.
+        last = self._last_epoch
         with self.database.writing() as session:
-            jobs.get_owned(session, self.claim)
-            checkpoints.add(
+            jobs.add_checkpoint(
                 session,
                 self.artifacts,
+                self.claim,
                 state,
-                job_id=self.claim.job_id,
-                attempt=self.claim.attempt,
                 epoch=training.epoch,
                 step=training.step,
+                test_accuracy=last.test_accuracy if last and last.step == training.step else None,
+                kept=self.settings.checkpoints_kept,
             )
 
-    def _publish(self, training: Training, dataset: PackedDataset, lease: Lease) -> None:
+    def _publish(self, training: Training, dataset: PackedDataset) -> None:
         """Export, then end the job and publish its model in one transaction."""
         with TemporaryDirectory(prefix="tenfold-export-") as folder:
             export(training.network, self.claim.spec, dataset, self.device, Path(folder))
@@ -164,13 +196,24 @@ class JobRun:
             with self.database.writing() as session:
                 jobs.succeed(session, self.claim, self.progress)
                 models.publish(session, self.artifacts, self.claim, files, manifest)
+                # The weights are in the model now: one state to look at, and the best, will do.
+                checkpoints.prune(session, self.claim.job_id, self.artifacts, kept=1)
         except InvalidTransitionError:
             # A cancel or a pause came while the model was being exported.
-            self._let_go(lease)
+            self._release()
 
     def _let_go(self, lease: Lease) -> None:
-        if lease.stop_reason is StopReason.LOST:
-            return
+        """Leave the job as the reason to stop asks for."""
+        if lease.stop_reason is StopReason.OUT_OF_TIME:
+            raise TrainingError(
+                f"The job ran for its max_run_seconds of {self.claim.max_run_seconds:g}: retry it "
+                "to give it as long again; it continues from its last checkpoint.",
+                code="run_time_exceeded",
+            )
+        if lease.stop_reason is not StopReason.LOST:
+            self._release()
+
+    def _release(self) -> None:
         with self.database.writing() as session:
             jobs.release(session, self.claim)
 
@@ -182,6 +225,9 @@ def describe_failure(error: Exception) -> dict[str, Any]:
     elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         code = "out_of_memory"
         message = "The memory ran out: submit the job again with a smaller batch_size."
+    elif isinstance(error, OSError) and error.errno in _OS_ADVICE:
+        code = "system_refused"
+        message = f"{error.strerror}: {_OS_ADVICE[error.errno]}, then retry the job."
     else:
         code, message = "internal_error", f"{type(error).__name__}: {error}"
     return {

@@ -14,17 +14,20 @@ import torch
 from store import catalogue, jobs, workers
 from store.artifacts import ArtifactStore
 from store.database import Database
-from store.errors import DatasetError, StaleAttemptError, TenfoldError
+from store.errors import DatabaseError, DatasetError, StaleAttemptError
 from store.jobs import Claim
+from store.rescue import Rescue
 from store.settings import Settings
 from worker import datasets, networks
 from worker.datasets import LoadStoppedError
 from worker.job_run import JobRun, describe_failure
+from worker.last_words import LastWords
 from worker.network_description import describe
 from worker.pulse import Pulse
 
 IDLE_INTERVAL_SECONDS = 0.5
 CATALOGUE_INTERVAL_SECONDS = 10.0
+DATABASE_RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Worker:
         self.shutdown = shutdown
         self.id = f"{platform.node()[:40]}-{os.getpid()}-{uuid4().hex[:6]}"
         self._unpackable: set[str] = set()
+        self._next_catalogue = monotonic()
 
     def run(self) -> None:
         with self.database.writing() as session:
@@ -57,55 +61,88 @@ class Worker:
                 pid=os.getpid(),
                 device=_describe_device(self.device),
             )
-        pulse = Pulse(
-            self.database,
-            self.id,
-            self.shutdown,
-            heartbeat_interval_seconds=self.settings.heartbeat_interval_seconds,
-            lease_seconds=self.settings.lease_seconds,
-        )
-        log.info("Worker %s is ready on %s.", self.id, self.device)
-        try:
-            with pulse:
-                self._publish_networks()
-                self._run_jobs(pulse)
-        finally:
-            with self.database.writing() as session:
-                workers.retire(session, self.id)
-            log.info("Worker %s has stopped.", self.id)
+        rescue = Rescue(self.database, self.settings.lease_seconds, self.settings.crashes_folder)
+        with (
+            LastWords(self.settings.crashes_folder, self.id) as last_words,
+            Pulse(
+                self.database,
+                self.id,
+                self.shutdown,
+                rescue=rescue,
+                last_words=last_words,
+                heartbeat_interval_seconds=self.settings.heartbeat_interval_seconds,
+            ) as pulse,
+        ):
+            self._clean_up()
+            self._publish_networks()
+            log.info("Worker %s is ready on %s.", self.id, self.device)
+            self._run_jobs(pulse)
+        self._retire()
 
     def _run_jobs(self, pulse: Pulse) -> None:
-        next_catalogue = monotonic()
         while not self.shutdown.is_set():
-            with self.database.writing() as session:
-                claim = jobs.claim(session, self.id)
-            if claim is not None:
-                self._run_job(claim, pulse)
-            elif monotonic() >= next_catalogue:
-                self._publish_datasets()
-                next_catalogue = monotonic() + CATALOGUE_INTERVAL_SECONDS
+            try:
+                has_worked = self._take_turn(pulse)
+            except DatabaseError as error:
+                # A full disk, say: the worker stays, and goes on when the database does.
+                log.warning("Waiting for the database: %s", error)
+                self.shutdown.wait(DATABASE_RETRY_SECONDS)
             else:
-                self.shutdown.wait(IDLE_INTERVAL_SECONDS)
+                if not has_worked:
+                    self.shutdown.wait(IDLE_INTERVAL_SECONDS)
+
+    def _take_turn(self, pulse: Pulse) -> bool:
+        """Do one thing that is to be done, jobs first; return whether there was any."""
+        with self.database.writing() as session:
+            claim = jobs.claim(session, self.id)
+        if claim is not None:
+            self._run_job(claim, pulse)
+        elif monotonic() >= self._next_catalogue:
+            self._publish_datasets()
+            self._next_catalogue = monotonic() + CATALOGUE_INTERVAL_SECONDS
+        else:
+            return self.database.reclaim_space()
+        return True
 
     def _run_job(self, claim: Claim, pulse: Pulse) -> None:
         run = JobRun(self.settings, self.database, self.artifacts, self.device, claim)
         log.info("Job %d: attempt %d begins.", claim.job_id, claim.attempt)
-        try:
-            with pulse.follow(claim, lambda: run.progress) as lease:
+        with pulse.follow(claim, lambda: run.progress) as lease:
+            try:
                 run.execute(lease)
-        except StaleAttemptError as error:
-            log.warning("Job %d: %s", claim.job_id, error)
-        except Exception as error:  # noqa: BLE001 -- whatever ended the job is kept with the job
-            self._record_failure(claim, error)
+            except StaleAttemptError as error:
+                log.warning("Job %d: %s", claim.job_id, error)
+            except Exception as error:  # noqa: BLE001 -- whatever ended it is kept with the job
+                self._record_failure(claim, error)
 
     def _record_failure(self, claim: Claim, error: Exception) -> None:
-        """Keep what went wrong with the job; when even that fails, the lease runs out."""
+        """Keep with the job what went wrong, as soon as the database lets us."""
         log.error("Job %d failed.", claim.job_id, exc_info=error)
+        while True:
+            try:
+                with self.database.writing() as session:
+                    jobs.fail(session, claim, describe_failure(error))
+            except StaleAttemptError as stale:
+                log.warning("Job %d: %s", claim.job_id, stale)
+            except DatabaseError as refusal:
+                log.warning("The failure of job %d is not recorded yet: %s", claim.job_id, refusal)
+                if not self.shutdown.wait(DATABASE_RETRY_SECONDS):
+                    continue
+            return
+
+    def _clean_up(self) -> None:
+        """Remove what a crash left between the writing of an artifact's files and their rows."""
+        with self.database.writing() as session:
+            for name in self.artifacts.remove_orphans(session):
+                log.info("Removed %s, which belongs to no checkpoint and no model.", name)
+
+    def _retire(self) -> None:
         try:
             with self.database.writing() as session:
-                jobs.fail(session, claim, describe_failure(error))
-        except TenfoldError:
-            log.exception("The failure of job %d could not be recorded.", claim.job_id)
+                workers.retire(session, self.id)
+        except DatabaseError as error:
+            log.warning("The worker could not sign off: %s", error)
+        log.info("Worker %s has stopped.", self.id)
 
     def _publish_networks(self) -> None:
         for name in networks.NETWORKS:

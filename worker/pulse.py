@@ -13,8 +13,9 @@ from store import jobs, workers
 from store.database import Database
 from store.errors import DatabaseError, StaleAttemptError
 from store.jobs import Claim
-from store.leases import LeaseObserver
+from store.rescue import Rescue
 from store.tables import JobStatus
+from worker.last_words import LastWords
 
 # How soon a cancel or a pause is heard; two seconds are promised.
 WATCH_INTERVAL_SECONDS = 0.5
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 class StopReason(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"
+    OUT_OF_TIME = "out_of_time"
     LOST = "lost"
     SHUTDOWN = "shutdown"
 
@@ -38,13 +40,24 @@ class Lease:
         self.claim = claim
         self.read_progress = read_progress
         self._shutdown = shutdown
+        self._began = monotonic()
         self._reason: StopReason | None = None
 
     @property
+    def run_seconds(self) -> float:
+        """What all attempts at the job have spent so far."""
+        return self.claim.run_seconds + monotonic() - self._began
+
+    @property
     def stop_reason(self) -> StopReason | None:
-        if self._reason is None and self._shutdown.is_set():
+        if self._reason is not None:
+            return self._reason
+        if self._shutdown.is_set():
             return StopReason.SHUTDOWN
-        return self._reason
+        limit = self.claim.max_run_seconds
+        if limit is not None and self.run_seconds > limit:
+            return StopReason.OUT_OF_TIME
+        return None
 
     def should_stop(self) -> bool:
         return self.stop_reason is not None
@@ -62,7 +75,7 @@ class Lease:
 class Pulse:
     """Beats for the worker, and for the job it works on, until the `with` block ends.
 
-    It also takes back the jobs of other workers that fell silent.
+    It also does what every process does for the jobs of others (`store.rescue`).
     """
 
     def __init__(
@@ -71,14 +84,16 @@ class Pulse:
         worker_id: str,
         shutdown: Event,
         *,
+        rescue: Rescue,
+        last_words: LastWords,
         heartbeat_interval_seconds: float,
-        lease_seconds: float,
     ) -> None:
         self._database = database
         self._worker_id = worker_id
         self._shutdown = shutdown
         self._heartbeat_interval_seconds = heartbeat_interval_seconds
-        self._observer = LeaseObserver(lease_seconds)
+        self._rescue = rescue
+        self._last_words = last_words
         self._lease: Lease | None = None
         self._ended = Event()
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
@@ -114,8 +129,9 @@ class Pulse:
                 self._watch()
                 if monotonic() >= next_heartbeat:
                     next_heartbeat = monotonic() + self._heartbeat_interval_seconds
+                    self._last_words.note()
                     self._beat()
-                    self._rescue()
+                    self._rescue.look()
             except DatabaseError as error:
                 # The lease may run out meanwhile; the fencing token keeps that harmless.
                 log.warning("No heartbeat: %s", error)
@@ -136,14 +152,8 @@ class Pulse:
             if lease is None:
                 return
             try:
-                lease.hear(jobs.heartbeat(session, lease.claim, lease.read_progress()))
+                lease.hear(
+                    jobs.heartbeat(session, lease.claim, lease.read_progress(), lease.run_seconds)
+                )
             except StaleAttemptError:
                 lease.hear(None)
-
-    def _rescue(self) -> None:
-        with self._database.reading() as session:
-            abandoned = self._observer.find_abandoned(session)
-        for job_id, attempt in abandoned:
-            log.warning("Job %d: the worker of attempt %d fell silent.", job_id, attempt)
-            with self._database.writing() as session:
-                jobs.requeue_abandoned(session, job_id, attempt)

@@ -54,6 +54,9 @@ def upgrade() -> None:
         sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("worker_id", sa.String(length=64), nullable=True),
         sa.Column("heartbeats", sa.Integer(), nullable=False),
+        sa.Column("run_seconds", sa.Double(), nullable=False),
+        sa.Column("max_run_seconds", sa.Double(), nullable=True),
+        sa.Column("max_wait_seconds", sa.Double(), nullable=True),
         sa.Column("progress", sa.JSON(), nullable=True),
         sa.Column("error", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -108,6 +111,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("test_accuracy", sa.Double(), nullable=True),
         sa.Column("size_bytes", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
