@@ -10,6 +10,7 @@ from store.artifacts import ArtifactStore, open_store
 from store.database import Database
 from store.jobs import Claim
 from store.specs import JobRequest
+from tests.soundness import assert_sound
 
 
 @pytest.fixture
@@ -18,6 +19,13 @@ def database(tmp_path: Path) -> Iterator[Database]:
     migrations.upgrade(database)
     yield database
     database.dispose()
+
+
+@pytest.fixture
+def stays_sound(database: Database) -> Iterator[None]:
+    """Whatever the test did, the file is whole and all invariants hold."""
+    yield
+    assert_sound(database)
 
 
 @pytest.fixture(params=["database", "folder"])

@@ -116,3 +116,40 @@ print(mode)
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == choose_journal_mode(sqlite3.sqlite_version_info)
+
+
+def test_deletions_give_space_back_in_slices(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "tenfold.db"
+    with database.writing() as session:
+        session.execute(text("CREATE TABLE big (data BLOB)"))
+        for _ in range(12):
+            session.execute(text("INSERT INTO big VALUES (zeroblob(1000000))"))
+    with database.writing() as session:
+        session.execute(text("DROP TABLE big"))
+    full = path.stat().st_size
+    assert full > 12_000_000
+    slices = 1
+    while database.reclaim_space():
+        slices += 1
+    assert path.stat().st_size < full - 12_000_000
+    assert slices == 3
+    assert database.check_integrity() == []
+
+
+def test_a_damaged_page_is_found(database: Database, tmp_path: Path) -> None:
+    with database.writing() as session:
+        for _ in range(50):
+            jobs.submit(session, JobRequest(dataset="shapes"))
+    with database.writing() as session:
+        root = "SELECT rootpage FROM sqlite_master WHERE name = 'jobs'"
+        page = session.execute(text(root)).scalar()
+        size = session.execute(text("PRAGMA page_size")).scalar()
+    database.dispose()
+    assert page
+    assert size
+    with (tmp_path / "tenfold.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\0" * 100)
+    with pytest.raises(DatabaseError, match="damaged: restore it"), database.reading() as session:
+        jobs.get(session, 1)
+    assert database.check_integrity() != []

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 
-from store import events, jobs
+from store import checkpoints, events, jobs
 from store.artifacts import ArtifactStore, open_store
 from store.database import Database
 from store.errors import (
@@ -18,7 +19,9 @@ from store.errors import (
 )
 from store.jobs import Claim
 from store.specs import JobRequest
-from store.tables import Job, JobStatus
+from store.tables import Event, Job, JobStatus
+
+pytestmark = pytest.mark.usefixtures("stays_sound")
 
 ERROR = {"code": "training_failed", "message": "The loss is not finite.", "traceback": None}
 
@@ -71,7 +74,7 @@ def test_an_idempotency_key_with_another_request_is_refused(database: Database) 
 
 def test_jobs_are_claimed_by_priority_then_by_age(database: Database) -> None:
     ids = [submit(database, priority=priority).id for priority in (0, 5, 0, 5)]
-    claims = [claim_next(database) for _ in range(5)]
+    claims = [claim_next(database, f"worker-{number}") for number in range(5)]
     assert [claim and claim.job_id for claim in claims] == [ids[1], ids[3], ids[0], ids[2], None]
 
 
@@ -189,6 +192,120 @@ def test_three_crashes_in_a_row_fail_the_job_as_poison(database: Database) -> No
     assert failed.status is JobStatus.FAILED
     assert failed.error is not None
     assert failed.error["code"] == "poison"
+
+
+def test_a_poisoned_job_tells_where_its_worker_was(database: Database) -> None:
+    job = submit(database)
+    for crash in range(3):
+        claim = claim_next(database)
+        assert claim is not None
+        with database.writing() as session:
+            jobs.requeue_abandoned(session, job.id, claim.attempt, f"stack {crash}")
+    error = read(database, job.id).error
+    assert error is not None
+    assert error["traceback"] == "stack 2"
+    assert "memory" in error["message"]
+
+
+def test_crashes_count_only_while_the_job_gets_no_farther(
+    database: Database, artifacts: ArtifactStore
+) -> None:
+    job = submit(database)
+    for step in (1, 2, 2, 3, 3, 3):
+        claim = claim_next(database)
+        assert claim is not None
+        with database.writing() as session:
+            state = {"state": b"x"}
+            jobs.add_checkpoint(session, artifacts, claim, state, epoch=0, step=step)
+            jobs.requeue_abandoned(session, job.id, claim.attempt)
+    assert read(database, job.id).status is JobStatus.FAILED
+    assert read(database, job.id).attempt == 6
+
+
+def test_a_failed_job_can_be_tried_again_from_its_checkpoint(
+    database: Database, artifacts: ArtifactStore, claim: Claim
+) -> None:
+    with database.writing() as session:
+        jobs.heartbeat(session, claim, None, run_seconds=7.0)
+        jobs.add_checkpoint(session, artifacts, claim, {"state": b"x"}, epoch=0, step=5)
+        jobs.fail(session, claim, ERROR)
+        jobs.retry(session, claim.job_id)
+    again = claim_next(database)
+    assert again is not None
+    assert (again.job_id, again.attempt, again.run_seconds) == (claim.job_id, 2, 0.0)
+    job = read(database, claim.job_id)
+    assert (job.error, job.finished_at, job.crashes) == (None, None, 0)
+    with database.reading() as session:
+        assert len(checkpoints.list_newest_first(session, claim.job_id)) == 1
+        (retried,) = [e for e in events.list_page(session, claim.job_id) if e.kind == "retried"]
+    assert retried.data["error"] == ERROR
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "succeeded", "cancelled"])
+def test_only_a_failed_job_can_be_tried_again(database: Database, status: str) -> None:
+    job = submit(database)
+    with database.writing() as session:
+        if status == "cancelled":
+            jobs.cancel(session, job.id)
+        elif status != "queued":
+            claim = jobs.claim(session, "worker-1")
+            assert claim is not None
+            if status == "succeeded":
+                jobs.succeed(session, claim, None)
+    with pytest.raises(InvalidTransitionError), database.writing() as session:
+        jobs.retry(session, job.id)
+
+
+def test_a_job_that_waited_too_long_fails_and_says_what_to_do(database: Database) -> None:
+    job = submit(database, max_wait_seconds=60)
+    with database.writing() as session:
+        jobs.fail_overdue(session, job.id, attempt=0)
+        jobs.fail_overdue(session, job.id, attempt=0)
+    failed = read(database, job.id)
+    assert failed.error is not None
+    assert failed.error["code"] == "wait_time_exceeded"
+    assert "another worker" in failed.error["message"]
+
+
+def test_a_job_that_was_begun_in_time_is_not_overdue(database: Database) -> None:
+    job = submit(database, max_wait_seconds=60)
+    claim_next(database)
+    with database.writing() as session:
+        jobs.fail_overdue(session, job.id, attempt=0)
+        jobs.fail_overdue(session, job.id, attempt=1)
+    assert read(database, job.id).status is JobStatus.RUNNING
+
+
+def test_a_job_resumed_before_its_worker_let_go_keeps_the_workers_checkpoint(
+    database: Database, artifacts: ArtifactStore, claim: Claim
+) -> None:
+    with database.writing() as session:
+        jobs.pause(session, claim.job_id)
+    with database.writing() as session:
+        jobs.resume(session, claim.job_id)
+    assert claim_next(database, "worker-2") is None
+    with database.writing() as session:
+        jobs.add_checkpoint(session, artifacts, claim, {"state": b"x"}, epoch=0, step=5)
+        jobs.release(session, claim)
+    again = claim_next(database, "worker-2")
+    assert again is not None
+    assert again.job_id == claim.job_id
+
+
+def test_a_worker_from_before_a_restore_is_refused(database: Database, claim: Claim) -> None:
+    """The restored database counts the attempt once more, with another worker."""
+    with database.writing() as session:
+        jobs.requeue_restored(session)
+    job = read(database, claim.job_id)
+    assert (job.status, job.crashes) == (JobStatus.QUEUED, 0)
+    with database.writing() as session:
+        session.get_one(Job, claim.job_id).attempt -= 1
+        session.execute(sql_delete(Event).where(Event.kind == "claimed"))
+    again = claim_next(database, "worker-2")
+    assert again is not None
+    assert again.attempt == claim.attempt
+    with pytest.raises(StaleAttemptError), database.writing() as session:
+        jobs.heartbeat(session, claim, None)
 
 
 def test_an_old_attempt_cannot_be_abandoned_twice(database: Database, claim: Claim) -> None:

@@ -3,7 +3,8 @@
 from store import jobs
 from store.database import Database
 from store.jobs import Claim
-from store.leases import LeaseObserver
+from store.leases import LeaseObserver, QueueObserver
+from store.specs import JobRequest
 
 
 class Clock:
@@ -49,3 +50,46 @@ def test_a_new_attempt_gets_a_lease_of_its_own(database: Database, claim: Claim)
     clock.seconds = 31
     with database.reading() as session:
         assert observer.find_abandoned(session) == []
+
+
+def test_a_watcher_that_was_frozen_itself_declares_nobody_dead(
+    database: Database, claim: Claim
+) -> None:
+    clock = Clock()
+    observer = LeaseObserver(30, clock)
+    found = []
+    for clock.seconds in (0, 10, 500, 510, 531, 541):
+        with database.reading() as session:
+            found.append(observer.find_abandoned(session))
+    abandoned = [(claim.job_id, claim.attempt)]
+    assert found == [[], [], [], [], abandoned, abandoned]
+
+
+def test_a_job_is_overdue_once_it_was_queued_for_longer_than_it_may(database: Database) -> None:
+    with database.writing() as session:
+        patient, _ = jobs.submit(session, JobRequest(dataset="shapes"))
+        hasty, _ = jobs.submit(session, JobRequest(dataset="shapes", max_wait_seconds=60))
+    clock = Clock()
+    observer = QueueObserver(clock)
+    found = []
+    for clock.seconds in (0, 60, 61):
+        with database.reading() as session:
+            found.append(observer.find_overdue(session))
+    assert found == [[], [], [(hasty.id, 0)]]
+    assert patient.max_wait_seconds is None
+
+
+def test_a_job_that_was_begun_and_given_back_waits_anew(database: Database) -> None:
+    with database.writing() as session:
+        jobs.submit(session, JobRequest(dataset="shapes", max_wait_seconds=60))
+    clock = Clock()
+    observer = QueueObserver(clock)
+    found = []
+    for clock.seconds in (0, 50, 100):
+        with database.reading() as session:
+            found.append(observer.find_overdue(session))
+        with database.writing() as session:
+            claim = jobs.claim(session, "worker-1")
+            assert claim is not None
+            jobs.release(session, claim)
+    assert found == [[], [], []]

@@ -9,6 +9,8 @@ from store.errors import InvalidRequestError, NotFoundError
 from store.specs import JobRequest
 from store.tables import Model
 
+pytestmark = pytest.mark.usefixtures("stays_sound")
+
 MANIFEST = {"metrics": {"accuracy": 0.55}}
 
 
