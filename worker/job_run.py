@@ -189,7 +189,7 @@ class JobRun:
     def _publish(self, training: Training, dataset: PackedDataset) -> None:
         """Export, then end the job and publish its model in one transaction."""
         with TemporaryDirectory(prefix="tenfold-export-") as folder:
-            export(training.network, self.claim.spec, dataset, self.device, Path(folder))
+            export(training.result, self.claim.spec, dataset, self.device, Path(folder))
             files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
         manifest = json.loads(files["manifest.json"])
         try:
