@@ -32,7 +32,9 @@ from worker.early_stopping import EarlyStopping
 from worker.precision import Precision
 from worker.progress import Lap, Progress
 from worker.reports import CheckpointDue, Notice, Report
+from worker.steps import build_step
 from worker.threads import use_threads
+from worker.views import ViewAveraging
 
 __all__ = ["CheckpointDue", "EpochReport", "Notice", "Report", "StepReport", "Training"]
 
@@ -93,6 +95,16 @@ class Training:
         self._compute_loss = optimizers.build_loss(spec, len(dataset.classes), device)
         self._optimizers = optimizers.build_optimizers(spec, self.network)
 
+        self._step = build_step(
+            self.network,
+            self._model,
+            self._compute_loss,
+            self._optimizers,
+            self._arithmetic,
+            self._precision,
+            batch_numbers=spec.batch_size * sample[0].numel(),
+        )
+
         # The position: epochs done, and steps done of the next one.
         self.epoch = 0
         self._epoch_step = 0
@@ -145,16 +157,11 @@ class Training:
     def _take_step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward, update. Nothing here waits for the device."""
         optimizers.set_learning_rates(self._optimizers, self._schedule_share(self.step))
-        with self._precision.autocast():
-            outputs = self._model(self._arithmetic.arrange(images))  # (N, classes)
-            loss = self._compute_loss(outputs, labels)
-        self._precision.backward_and_update(loss, self._optimizers)
+        loss, hits = self._step(self._arithmetic.arrange(images), labels)
         self._average.update()
-
-        loss = loss.detach()
         self._running_loss += loss
         self._epoch_loss += loss
-        self._epoch_hits += (outputs.detach().argmax(1) == labels).sum()
+        self._epoch_hits += hits
         self._epoch_step += 1
 
     def _report_step(self) -> StepReport:
@@ -170,31 +177,44 @@ class Training:
             seconds_left=self._progress.seconds_left(self.step),
         )
 
-    @torch.no_grad()
+    def measure_accuracy(self) -> float:
+        """Return the accuracy on the test images, by the views that the spec publishes."""
+        views = ViewAveraging(self.result, self.spec.test_time_augmentation)
+        hits = sum(hits for _, hits in self._judge(views, self._test_examples))
+        return int(hits) / len(self._test_examples)
+
     def _evaluate(self, examples: LabelledImages) -> tuple[float, float] | None:
-        """Return loss and accuracy over `examples`, or None where the run is to stop.
+        """Return loss and accuracy over `examples`, or None where the run is to stop."""
+        loss = torch.zeros_like(self._epoch_loss)
+        hits = torch.zeros_like(self._epoch_hits)
+        for batch_loss, batch_hits in self._judge(self.result, examples):
+            if self._should_stop():
+                return None
+            loss += batch_loss
+            hits += batch_hits
+        count = max(1, len(examples))  # nothing may be held out
+        return loss.item() / count, hits.item() / count
+
+    @torch.no_grad()
+    def _judge(
+        self, network: nn.Module, examples: LabelledImages
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the sum of the losses and the number of hits of each batch of `examples`.
 
         The images have the side of the last training step's: a network that has seen small images
         only is judged on small images.
         """
-        side = self._batches.side_at(self.step - 1)
-        network = self.result.eval()
-        loss = torch.zeros_like(self._epoch_loss)
-        hits = torch.zeros_like(self._epoch_hits)
-        for images, labels in zip(
-            torch.split(examples.images, _TEST_BATCH_IMAGES),
-            torch.split(examples.labels, _TEST_BATCH_IMAGES),
-            strict=True,
-        ):
-            if self._should_stop():
-                return None
+        side = self._batches.side_at(max(0, self.step - 1))
+        network.eval()
+        for start in range(0, len(examples), _TEST_BATCH_IMAGES):
+            images = examples.images[start : start + _TEST_BATCH_IMAGES]
+            labels = examples.labels[start : start + _TEST_BATCH_IMAGES]
             pixels = self._arithmetic.arrange(normalise(resize(images, side)))
             with self._precision.autocast():
                 outputs = network(pixels)  # (N, classes)
-                loss += self._compute_loss(outputs, labels) * len(labels)
-            hits += (outputs.argmax(1) == labels).sum()
-        count = max(1, len(examples))  # nothing may be held out
-        return loss.item() / count, hits.item() / count
+                loss = self._compute_loss(outputs, labels)
+            yield loss * len(labels), (outputs.argmax(1) == labels).sum()
+        network.train()
 
     def _end_epoch(self, test_loss: float, test_accuracy: float) -> EpochReport:
         report = EpochReport(
@@ -215,9 +235,13 @@ class Training:
         return report
 
     @property
+    def steps_per_epoch(self) -> int:
+        return self._batches.steps_per_epoch
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.spec.epochs * self._batches.steps_per_epoch
+        return self.spec.epochs * self.steps_per_epoch
 
     @property
     def step(self) -> int:
