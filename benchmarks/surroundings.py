@@ -1,0 +1,41 @@
+"""What every table of a benchmark ends with: machine, versions, seed."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from store.packed import PackedDataset
+from store.settings import Settings
+from worker import datasets
+
+
+def describe_surroundings() -> str:
+    """Return one line about the machine and the versions."""
+    device = _describe_processor()
+    if torch.cuda.is_available():
+        device = f"{torch.cuda.get_device_name()}, {device}"
+    return (
+        f"{device}; {torch.get_num_threads()} threads; Python {platform.python_version()}, "
+        f"torch {torch.__version__}"
+    )
+
+
+def load_dataset(data: Path, name: str) -> PackedDataset:
+    """Return data set `name` of the data folder, packed; packing is not part of any benchmark."""
+    return datasets.load(name, Settings(data=data), lambda *_: None, lambda: False)
+
+
+def _describe_processor() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        by_name = {key.strip(): value.strip() for key, value in fields.items()}
+        model = by_name.get("model name", model)
+        if {"cpu family", "model"} <= set(by_name):
+            model += f" (family {by_name['cpu family']}, model {by_name['model']})"
+    return f"{cores} cores of {model}"
