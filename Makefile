@@ -30,7 +30,6 @@ demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: im
 
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)
-	@$(if $(TESTS),,scripts/install_chromium.sh)
 	@$(bin)/python -m pytest $(TESTS)
 
 lint: $(ready) ## style of Python, shell, Dockerfile and Compose files
