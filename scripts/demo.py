@@ -20,8 +20,9 @@ from rich.table import Table
 
 from store.settings import Settings
 
-RECIPE = "tutorial"
-DATASET_WITHOUT_NETWORK = "shapes"
+CIFAR10 = {"recipe": "tutorial", "dataset": "cifar10"}
+# Ten times fewer images, hence a report more often.
+WITHOUT_NETWORK = {"recipe": "tutorial", "dataset": "shapes", "report_every_steps": 250}
 START_SECONDS = 120.0
 POLL_SECONDS = 0.3
 # More than the launcher gives its own children.
@@ -98,14 +99,13 @@ def call(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.
     return reply
 
 
-def train(client: httpx.Client, dataset: str, console: Console) -> Json:
-    """Submit the recipe, show its progress, and return the job once it has succeeded.
+def train(client: httpx.Client, request: Json, console: Console) -> Json:
+    """Submit the job, show its progress, and return the job once it has succeeded.
 
     Raises DatasetUnavailableError when the data set cannot be had, DemoError on other failures.
     """
-    body = {"recipe": RECIPE, "dataset": dataset}
-    job = call(client, "POST", "/jobs", json=body).json()
-    console.print(f"Job {job['id']}: recipe {RECIPE} on {dataset}")
+    job = call(client, "POST", "/jobs", json=request).json()
+    console.print(f"Job {job['id']}: recipe {request['recipe']} on {request['dataset']}")
     try:
         job = follow(client, job, console)
     except BaseException:
@@ -134,7 +134,7 @@ def follow(client: httpx.Client, job: Json, console: Console) -> Json:
         return page
 
     with open_progress(console) as progress:
-        task = progress.add_task("waiting for the worker", total=None)
+        task = progress.add_task("waiting for the worker", total=None, details="")
         while True:
             job = call(client, "GET", path).json()
             for event in read_news("events")["items"]:
@@ -248,11 +248,11 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"Starting the API and a worker on {data_folder}", soft_wrap=True)
     with run_server(data_folder) as client:
         try:
-            job = train(client, "cifar10", console)
+            job = train(client, CIFAR10, console)
         except DatasetUnavailableError as error:
             console.print(f"[bold]No CIFAR-10:[/bold] {error}", soft_wrap=True)
-            console.print(f"Training on the built-in drawn {DATASET_WITHOUT_NETWORK} instead.")
-            job = train(client, DATASET_WITHOUT_NETWORK, console)
+            console.print("Training on the built-in drawn shapes instead.")
+            job = train(client, WITHOUT_NETWORK, console)
         print_report(client, job, console)
         classify(client, job, data_folder, console)
     console.print("All stopped. The model is kept: `make serve` serves it.")

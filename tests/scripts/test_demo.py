@@ -37,6 +37,7 @@ def image_folder(tmp_path: Path) -> Path:
 def test_without_images_and_network_it_says_so_and_trains_on_shapes(start_script: Start) -> None:
     script = start_script("demo.py")
     assert script.wait(DEMO_SECONDS) == 0, script.output
+    assert "epoch 2 of 2, step 2500: loss " in script.output
     assert "No CIFAR-10: CIFAR-10 is not on this machine and cannot be downloaded" in script.output
     assert "Training on the built-in drawn shapes instead." in script.output
     assert "1,000 test images of shapes" in script.output
@@ -55,6 +56,15 @@ def test_the_images_that_the_user_names_are_trained_on(
     assert "16 test images of cifar10" in script.output
     assert "No CIFAR-10" not in script.output
     assert script.list_processes() == {}
+
+
+def test_on_a_terminal_progress_is_a_bar(start_script: Start, image_folder: Path) -> None:
+    """FORCE_COLOR tells the output library that it writes to a terminal."""
+    script = start_script("demo.py", "--cifar10", str(image_folder), FORCE_COLOR="1")
+    script.wait_for(lambda: "waiting for the worker" in script.output)
+    assert script.wait(DEMO_SECONDS) == 0, script.output
+    assert "━━━━" in script.output
+    assert "0%" in script.output
 
 
 def test_a_folder_without_images_is_refused_with_what_is_expected(
