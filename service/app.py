@@ -25,6 +25,7 @@ from service import (
     prometheus,
     recipes,
     reports,
+    storage,
     workers,
 )
 from service.body_limit import BodyLimitMiddleware
@@ -34,8 +35,10 @@ from service.event_feed import EventFeed
 from service.loaded_models import LoadedModels
 from service.model_cache import ModelCache
 from service.monitoring import Monitoring, MonitoringMiddleware
+from service.rescuer import Rescuer
 from store.artifacts import open_store
 from store.database import Database
+from store.rescue import Rescue
 from store.settings import Settings
 
 LARGEST_BODY_BYTES = 1 << 20
@@ -62,6 +65,7 @@ _ROUTERS = [
     recipes.router,
     workers.router,
     health.router,
+    storage.router,
     prometheus.router,
     problem_pages.router,
     documentation.router,
@@ -125,10 +129,14 @@ def _make_lifespan(
             loaded_models=loaded_models,
             monitoring=monitoring,
         )
+        rescue = Rescue(database, settings.lease_seconds, settings.crashes_folder)
+        rescuer = Rescuer(rescue, settings.heartbeat_interval_seconds)
         await loaded_models.start()
+        rescuer.start()
         try:
             yield
         finally:
+            await rescuer.stop()
             await loaded_models.stop()
             await event_feed.stop()
             database.dispose()

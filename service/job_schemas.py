@@ -45,6 +45,14 @@ class JobReply(BaseModel):
     model_name: str = Field(description="Name that the model is published under.")
     model: PublishedModel | None = Field(description="The model, once the job has succeeded.")
     attempt: int = Field(description="How often a worker has begun or continued it.")
+    crashes: int = Field(
+        description="Workers that died in a row without getting the job any farther; the third "
+        "fails it. Stopping a worker does not count."
+    )
+    run_seconds: float = Field(description="Time that workers have spent on it.")
+    max_run_seconds: float | None = Field(description="After which it fails.")
+    max_wait_seconds: float | None = Field(description="In the queue, after which it fails.")
+    checkpoint_bytes: int = Field(description="Size of the checkpoints that are kept of it.")
     worker_id: str | None = Field(description="The worker that runs it now.")
     progress: dict[str, JsonValue] | None = Field(description="How far the worker is.")
     error: JobError | None = Field(description="Why it failed.")
@@ -56,18 +64,21 @@ class JobReply(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def describe(cls, job: Job, model: Model | None, *, is_worker_alive: bool) -> Self:
+    def describe(
+        cls, job: Job, model: Model | None, *, checkpoint_bytes: int, is_worker_alive: bool
+    ) -> Self:
         is_waiting = job.status is JobStatus.QUEUED and not is_worker_alive
         return cls.model_validate(
             {
                 **{name: getattr(job, name) for name in _COLUMNS},
                 "model": model,
+                "checkpoint_bytes": checkpoint_bytes,
                 "waiting_reason": NO_WORKER if is_waiting else None,
             }
         )
 
 
-_COLUMNS = JobReply.model_fields.keys() - {"model", "waiting_reason"}
+_COLUMNS = JobReply.model_fields.keys() - {"model", "checkpoint_bytes", "waiting_reason"}
 
 
 class JobPage(BaseModel):
@@ -107,6 +118,11 @@ JOB_EXAMPLE: dict[str, Any] = {
     "model_name": "cifar10-tutorial",
     "model": None,
     "attempt": 0,
+    "crashes": 0,
+    "run_seconds": 0.0,
+    "max_run_seconds": None,
+    "max_wait_seconds": None,
+    "checkpoint_bytes": 0,
     "worker_id": None,
     "progress": None,
     "error": None,

@@ -14,7 +14,7 @@ from service.job_checks import check_trainable
 from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import JobId, Limit
-from store import jobs, models, workers
+from store import checkpoints, jobs, models, workers
 from store.specs import JobRequest, TrainingSpec
 from store.tables import JobStatus
 
@@ -103,9 +103,15 @@ def list_jobs(
         page = jobs.list_page(session, status=status, before=before, limit=limit + 1)
         rows = page[:limit]
         published = models.find_of_jobs(session, [job.id for job in rows])
+        sizes = checkpoints.measure_bytes(session, [job.id for job in rows])
         is_worker_alive = _is_worker_alive(context, session)
     items = [
-        JobReply.describe(job, published.get(job.id), is_worker_alive=is_worker_alive)
+        JobReply.describe(
+            job,
+            published.get(job.id),
+            checkpoint_bytes=sizes.get(job.id, 0),
+            is_worker_alive=is_worker_alive,
+        )
         for job in rows
     ]
     next_cursor = cursors.encode("jobs", rows[-1].id) if len(page) > limit else None
@@ -178,6 +184,20 @@ def resume_job(job_id: JobId, context: ContextDependency) -> JobReply:
     return _read_job(context, job_id)
 
 
+@router.post(
+    "/{job_id}/retry",
+    responses={
+        200: json_example(JOB_EXAMPLE, "The job is queued again."),
+        **problem_responses("job_not_found", "invalid_transition"),
+    },
+)
+def retry_job(job_id: JobId, context: ContextDependency) -> JobReply:
+    """Queue a failed job again; it continues from its last checkpoint."""
+    with context.database.writing() as session:
+        jobs.retry(session, job_id)
+    return _read_job(context, job_id)
+
+
 def _resolve(request: JobRequest) -> TrainingSpec:
     """Return the whole spec. Raises RequestValidationError on fields that do not go together."""
     try:
@@ -192,8 +212,9 @@ def _read_job(context: Context, job_id: int) -> JobReply:
     with context.database.reading() as session:
         job = jobs.get(session, job_id)
         model = models.find_of_job(session, job_id)
+        size = checkpoints.measure_bytes(session, [job_id]).get(job_id, 0)
         is_worker_alive = _is_worker_alive(context, session)
-    return JobReply.describe(job, model, is_worker_alive=is_worker_alive)
+    return JobReply.describe(job, model, checkpoint_bytes=size, is_worker_alive=is_worker_alive)
 
 
 def _is_worker_alive(context: Context, session: Session) -> bool:

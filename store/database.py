@@ -74,6 +74,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _create_sqlite_engine(url) if self.is_sqlite else create_engine(url)
 
+    @property
+    def path(self) -> Path | None:
+        """The database file; None where the database is no file."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A snapshot: every query in the block sees the same state. Nothing is written."""
@@ -116,6 +121,23 @@ class Database:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
         return unused > _PAGES_RECLAIMED_AT_ONCE
+
+    def measure_file_bytes(self) -> int | None:
+        """Return the size of the file and its journal, None where the database is no file."""
+        path = self.path
+        if path is None:
+            return None
+        files = (path, *(path.with_name(path.name + end) for end in ("-wal", "-journal")))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def measure_unused_bytes(self) -> int | None:
+        """Return how much of the file `reclaim_space` can still give back."""
+        if not self.is_sqlite:
+            return None
+        with self.reading() as session:
+            pages: int = session.execute(text("PRAGMA freelist_count")).scalar_one()
+            size: int = session.execute(text("PRAGMA page_size")).scalar_one()
+        return pages * size
 
     def check_integrity(self) -> list[str]:
         """Return what is wrong with the file and with references between rows; [] is good."""

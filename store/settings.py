@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -69,6 +70,13 @@ class Settings(BaseSettings):
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.data / 'tenfold.db').resolve()}"
+
+    @property
+    def artifacts_folder(self) -> Path | None:
+        """Where the bytes of checkpoints and models are; None while they are in the database."""
+        if self.artifacts_url == "database:":
+            return None
+        return Path(unquote(urlsplit(self.artifacts_url).path))
 
     @property
     def datasets_folder(self) -> Path:

@@ -1,6 +1,8 @@
 """`/jobs` over HTTP."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -100,7 +102,7 @@ def test_an_idempotency_key_with_another_body_is_refused(client: httpx.Client) -
     [
         ({"epochs": 0}, "epochs", "greater than or equal to 1"),
         ({"epoch": 3}, "epoch", "epochs"),
-        ({"optimizer": "sdg"}, "optimizer", "'sgd', 'adam' or 'adamw'"),
+        ({"optimizer": "sdg"}, "optimizer", "'adamw' or 'muon'"),
         ({"recipe": "nope"}, "recipe", "'tutorial'"),
         ({"dataset": "../etc"}, "dataset", "pattern"),
         ({"model": "a@b"}, "model", "pattern"),
@@ -222,6 +224,55 @@ def test_a_failed_job_shows_its_traceback(client: httpx.Client, worker: StandInW
     assert job["status"] == "failed"
     assert job["error"] == error
     assert job["finished_at"] is not None
+
+
+def test_a_failed_job_is_queued_again(client: httpx.Client, worker: StandInWorker) -> None:
+    job_id = submit(client)["id"]
+    assert client.post(f"/jobs/{job_id}/retry").json()["code"] == "invalid_transition"
+    worker.fail(worker.claim(), {"code": "x", "message": "y", "traceback": None})
+    job = client.post(f"/jobs/{job_id}/retry").json()
+    assert (job["status"], job["error"], job["finished_at"]) == ("queued", None, None)
+    assert client.post("/jobs/99/retry").json()["code"] == "job_not_found"
+
+
+def test_a_job_that_nobody_begins_in_time_fails(client: httpx.Client) -> None:
+    """No worker is there to notice it: the service does."""
+    job_id = submit(client, max_wait_seconds=0.1)["id"]
+    patient_id = submit(client, max_wait_seconds=1000)["id"]
+    deadline = time.monotonic() + 20
+    while (job := client.get(f"/jobs/{job_id}").json())["status"] == "queued":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (job["status"], job["error"]["code"]) == ("failed", "wait_time_exceeded")
+    assert client.get(f"/jobs/{patient_id}").json()["status"] == "queued"
+
+
+def test_the_job_of_a_silent_worker_is_queued_again_though_no_other_worker_is_there(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path, lease_seconds=0.5, heartbeat_interval_seconds=0.1)
+    worker = StandInWorker(settings)
+    with serve(settings) as client:
+        job_id = submit(client)["id"]
+        worker.claim()
+        deadline = time.monotonic() + 20
+        while (job := client.get(f"/jobs/{job_id}").json())["status"] == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    worker.close()
+    assert (job["status"], job["crashes"], job["worker_id"]) == ("queued", 1, None)
+    assert "python -m worker" in job["waiting_reason"]
+
+
+def test_a_job_tells_how_large_its_checkpoints_are(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    job_id = submit(client)["id"]
+    claim = worker.claim()
+    for step in (1, 2, 3):
+        worker.save_checkpoint(claim, {"state": b"12345"}, step)
+    assert client.get(f"/jobs/{job_id}").json()["checkpoint_bytes"] == 10
+    assert client.get("/jobs").json()["items"][0]["checkpoint_bytes"] == 10
 
 
 def test_a_job_that_succeeded_names_its_model(client: httpx.Client, worker: StandInWorker) -> None:
