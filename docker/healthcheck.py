@@ -7,6 +7,7 @@ from urllib.request import urlopen
 
 from store import workers
 from store.database import Database
+from store.errors import TenfoldError
 from store.settings import Settings
 
 TIMEOUT_SECONDS = 5
@@ -34,6 +35,9 @@ def check_worker(settings: Settings) -> str | None:
 
 if __name__ == "__main__":
     role = sys.argv[1] if len(sys.argv) > 1 else "service"
-    problem = {"service": check_service, "worker": check_worker}[role](Settings())
+    try:
+        problem = {"service": check_service, "worker": check_worker}[role](Settings())
+    except TenfoldError as error:
+        problem = error.message
     if problem is not None:
         sys.exit(problem)

@@ -108,6 +108,13 @@ def test_a_worker_that_hangs_turns_unhealthy(container: Container) -> None:
     assert "no heartbeat" in container.check_health("worker").stderr
 
 
+def test_without_a_database_the_health_check_says_so(container: Container) -> None:
+    outcome = container.check_health("worker")
+    assert outcome.returncode == 1
+    assert "has not been migrated" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
 def test_another_command_runs_as_it_is(container: Container) -> None:
     assert container.run("echo", "two words").stdout == "two words\n"
 
