@@ -94,14 +94,13 @@ class Training:
         self._early_stopping = EarlyStopping(spec.patience_epochs)
         self._compute_loss = optimizers.build_loss(spec, len(dataset.classes), device)
         self._optimizers = optimizers.build_optimizers(spec, self.network)
-
         self._step = build_step(
             self.network,
-            self._model,
-            self._compute_loss,
-            self._optimizers,
-            self._arithmetic,
-            self._precision,
+            model=self._model,
+            compute_loss=self._compute_loss,
+            optimizers=self._optimizers,
+            arithmetic=self._arithmetic,
+            precision=self._precision,
             batch_numbers=spec.batch_size * sample[0].numel(),
         )
 
