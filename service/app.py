@@ -13,6 +13,7 @@ from service import (
     documentation,
     errors,
     events,
+    explain,
     health,
     inference_protocol,
     jobs,
@@ -54,6 +55,7 @@ _ROUTERS = [
     # First, because it is asked most often, and routes are tried in order.
     predict.router,
     inference_protocol.router,
+    explain.router,
     jobs.router,
     metrics.router,
     events.router,
@@ -98,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         limit_bytes=LARGEST_BODY_BYTES,
         limits_bytes={
             "/predict": predict.LARGEST_PREDICT_BODY_BYTES,
+            "/explain": predict.LARGEST_PREDICT_BODY_BYTES,
             "/v2": inference_protocol.LARGEST_INFER_BODY_BYTES,
         },
     )

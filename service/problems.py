@@ -126,6 +126,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "dataset_unavailable": ProblemType(
         409, "The data set cannot be read", "Do what `detail` says, or POST a job that uses it."
     ),
+    "explain_not_installed": ProblemType(
+        409,
+        "Heat maps need the optional extra `explain`",
+        "pip install 'tenfold[explain]', then restart the service.",
+    ),
     "overloaded": ProblemType(
         503, "Too many images are waiting", "Try again after the seconds in `Retry-After`."
     ),

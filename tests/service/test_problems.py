@@ -205,6 +205,7 @@ def test_problem_codes_are_stable() -> None:
         "dataset_unavailable": 409,
         "dataset_unusable": 422,
         "deadline_exceeded": 503,
+        "explain_not_installed": 409,
         "file_not_found": 404,
         "idempotency_key_reused": 422,
         "image_not_found": 404,
