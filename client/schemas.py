@@ -358,6 +358,9 @@ class RankedClass(Reply):
 class Prediction(RankedClass):
     """What a model says of one picture. `top_k` is best first."""
 
+    # The name that the picture had in the request says nothing about it.
+    model_config = ConfigDict(extra="ignore")
+
     top_k: list[RankedClass]
     probabilities: dict[str, float]
 
