@@ -116,10 +116,8 @@ class Database:
             cursor = session.connection().connection.cursor()
             cursor.execute(f"PRAGMA incremental_vacuum({_PAGES_RECLAIMED_AT_ONCE})")
             cursor.fetchall()
-        with _translated_errors(), self.engine.connect() as connection:
-            # Only now does a write-ahead log shorten the file.
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        # Only now does a write-ahead log shorten the file.
+        self._run_alone("PRAGMA wal_checkpoint(PASSIVE)")
         return unused > _PAGES_RECLAIMED_AT_ONCE
 
     def measure_file_bytes(self) -> int | None:
@@ -139,6 +137,14 @@ class Database:
             size: int = session.execute(text("PRAGMA page_size")).scalar_one()
         return pages * size
 
+    def copy_to(self, path: Path) -> None:
+        """Write one consistent state of the database to a new file while others go on."""
+        self._run_alone("VACUUM INTO ?", str(path))
+
+    def fold_journal(self) -> None:
+        """Leave nothing beside the file, so that it can be moved; nobody else may use it."""
+        self._run_alone("PRAGMA journal_mode = DELETE")
+
     def check_integrity(self) -> list[str]:
         """Return what is wrong with the file and with references between rows; [] is good."""
         if not self.is_sqlite:
@@ -155,6 +161,12 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+    def _run_alone(self, statement: str, *parameters: str) -> None:
+        """Run one statement outside of any transaction."""
+        alone = self.engine.execution_options(tenfold_alone=True)
+        with _translated_errors(), alone.connect() as connection:
+            connection.exec_driver_sql(statement, parameters)
 
 
 class ChangeDetector:
@@ -218,8 +230,10 @@ def _create_sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        is_writing = connection.get_execution_options().get("tenfold_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("tenfold_alone", False):
+            is_writing = options.get("tenfold_writing", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
     return engine
 

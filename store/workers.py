@@ -29,6 +29,12 @@ def retire(session: Session, worker_id: str) -> None:
         worker.stopped_at = utc_now()
 
 
+def retire_all(session: Session) -> None:
+    """Note that no worker runs: after a restore those of the backup are gone."""
+    for worker in session.scalars(select(Worker).where(Worker.stopped_at.is_(None))):
+        worker.stopped_at = utc_now()
+
+
 def list_alive(session: Session, heartbeat_interval_seconds: float) -> list[Worker]:
     """Return the workers that were heard of lately."""
     silent_since = utc_now() - timedelta(seconds=MISSED_HEARTBEATS * heartbeat_interval_seconds)
