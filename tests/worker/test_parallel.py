@@ -1,0 +1,79 @@
+"""Devices, and a batch split over several: as far as a machine without GPUs can tell."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from store.errors import TrainingError
+from store.specs import TrainingSpec
+from worker import networks
+from worker.parallel import choose_device, observe_replicas, wrap
+
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+with_several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+
+
+class SplitsInTwo(nn.Module):
+    """Runs a network on both halves of a batch, as DataParallel does on two GPUs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.network(half) for half in images.chunk(2)])
+
+
+def make_network() -> nn.Module:
+    return networks.build("lenet", channels=3, classes=10, height=32, width=32)
+
+
+def test_auto_takes_what_is_there() -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose_device("auto") == torch.device(expected)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@without_cuda
+@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
+def test_cuda_that_is_missing_is_a_clear_error(name: str) -> None:
+    with pytest.raises(TrainingError, match=f"TENFOLD_DEVICE is {name}.* 0 CUDA devices: set it"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("parallelism", ["auto", "single", "data_parallel"])
+def test_without_cuda_the_network_passes_through(parallelism: str) -> None:
+    """So its weights keep their names, without `module.` before them."""
+    network = make_network()
+    spec = TrainingSpec.model_validate({"parallelism": parallelism})
+    assert wrap(network, spec, torch.device("cpu")) is network
+
+
+def test_the_notice_tells_what_each_replica_received() -> None:
+    network = make_network()
+    notice = observe_replicas(SplitsInTwo(network), network, torch.zeros(5, 3, 32, 32))
+    assert notice.kind == "data_parallel"
+    assert notice.data["gpus"] == 2
+    assert notice.data["output_size"] == [5, 10]
+    sizes = [(one["input_size"], one["output_size"]) for one in notice.data["replicas"]]
+    assert sizes == [([3, 3, 32, 32], [3, 10]), ([2, 3, 32, 32], [2, 10])]
+    assert "split over 2 GPUs: cpu received [3, 3, 32, 32] and gave [3, 10]" in notice.message
+
+
+def test_looking_at_the_replicas_changes_nothing() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten())
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    observe_replicas(SplitsInTwo(network), network, torch.randn(4, 3, 8, 8))
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not network._forward_hooks  # noqa: SLF001 -- no public way to count them
+
+
+@with_several
+def test_several_gpus_share_a_batch() -> None:
+    network = make_network().cuda()
+    model = wrap(network, TrainingSpec(), torch.device("cuda"))
+    assert isinstance(model, nn.DataParallel)
+    notice = observe_replicas(model, network, torch.zeros(4, 3, 32, 32, device="cuda"))
+    assert notice.data["gpus"] == min(4, torch.cuda.device_count())
+    assert wrap(network, TrainingSpec(), torch.device("cuda:0")) is network
