@@ -1,5 +1,6 @@
-"""Run the API: `python -m service`."""
+"""Run the API: `python -m service [--workers N]`."""
 
+import argparse
 import errno
 import logging
 import signal
@@ -11,6 +12,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.processes import serve_in_processes, stop_with_parent
 from store import migrations
 from store.database import Database
 from store.errors import DatabaseError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 # A request that runs longer than this after SIGTERM is cut off.
 SHUTDOWN_TIMEOUT_SECONDS = 10
+MOST_PROCESSES = 256
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -35,6 +38,7 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
+    arguments = _parse_arguments()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -44,6 +48,9 @@ def main() -> int:
     # uvicorn stops in good order on either signal, and then raises it again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    if arguments.listener is not None:
+        stop_with_parent(arguments.lifeline)
+        return _serve(settings, socket.socket(fileno=arguments.listener))
     try:
         _migrate(settings)
         listener = _listen(settings.host, settings.port)
@@ -52,10 +59,10 @@ def main() -> int:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         return _explain(f"The API cannot listen on {where}: {_advise(error)}")
-    with listener:
-        server = Server(build_config(settings))
-        server.run(sockets=[listener])
-    return 0 if server.started else 1
+    if arguments.workers > 1:
+        with listener:
+            return serve_in_processes(arguments.workers, listener)
+    return _serve(settings, listener)
 
 
 def build_config(settings: Settings) -> uvicorn.Config:
@@ -73,6 +80,34 @@ def build_config(settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
     )
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service", description="Run the API.")
+    parser.add_argument(
+        "--workers",
+        type=_parse_count,
+        default=1,
+        metavar="N",
+        help="server processes on the one port; each has its own batcher and its own models",
+    )
+    # What a process of `--workers N` gets from its parent: open file descriptors.
+    parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--lifeline", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {MOST_PROCESSES}")
+    return int(text)
+
+
+def _serve(settings: Settings, listener: socket.socket) -> int:
+    with listener:
+        server = Server(build_config(settings))
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
 
 
 def _migrate(settings: Settings) -> None:

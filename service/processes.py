@@ -1,0 +1,108 @@
+"""`--workers N`: several server processes on one listening socket, replaced when one dies."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from service.prometheus import SHARED_FOLDER_VARIABLE
+
+_logger = logging.getLogger(__name__)
+
+# A process that ends sooner than this after its start would only end again.
+_SHORTEST_LIFE_SECONDS = 5.0
+_STOP_SECONDS = 15.0
+
+
+def serve_in_processes(count: int, listener: socket.socket) -> int:
+    """Run `count` processes until SIGTERM or Ctrl-C; return the exit status.
+
+    The caller's handlers of these signals must raise SystemExit.
+    """
+    with tempfile.TemporaryDirectory(prefix="tenfold-metrics-") as folder:
+        environment = os.environ | {SHARED_FOLDER_VARIABLE: folder}
+        with _lifeline() as lifeline:
+            family = _Family(listener.fileno(), lifeline, environment)
+            try:
+                for _ in range(count):
+                    family.start_one()
+                return family.replace_the_dead(folder)
+            finally:
+                family.stop()
+
+
+class _Family:
+    """The processes that serve."""
+
+    def __init__(self, listener: int, lifeline: int, environment: dict[str, str]) -> None:
+        self._listener = listener
+        self._lifeline = lifeline
+        self._environment = environment
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[int, float] = {}
+
+    def start_one(self) -> None:
+        options = ["--listener", str(self._listener), "--lifeline", str(self._lifeline)]
+        process = subprocess.Popen(  # noqa: S603 -- this very program
+            [sys.executable, "-m", "service", *options],
+            env=self._environment,
+            pass_fds=(self._listener, self._lifeline),
+        )
+        self._processes[process.pid] = process
+        self._started_at[process.pid] = monotonic()
+
+    def replace_the_dead(self, metrics_folder: str) -> int:
+        """Start a process for each that ends; return 1 when one cannot even start."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            process = self._processes.pop(pid, None)
+            if process is None:
+                continue
+            process.returncode = os.waitstatus_to_exitcode(status)
+            mark_process_dead(pid, metrics_folder)  # type: ignore[no-untyped-call]
+            if monotonic() - self._started_at.pop(pid) < _SHORTEST_LIFE_SECONDS:
+                _logger.error("A server process ended at its start: see the log above.")
+                return 1
+            _logger.error("Server process %d ended (%d); starting another", pid, process.returncode)
+            self.start_one()
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        deadline = monotonic() + _STOP_SECONDS
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """Yield the end of a pipe that closes when this process ends, however it ends."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def stop_with_parent(lifeline: int) -> None:
+    """Stop this process in good order when its parent is gone."""
+
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="lifeline").start()
