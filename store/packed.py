@@ -62,10 +62,7 @@ class PackedDataset:
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
-            raise DatasetError(
-                f"{path} cannot be read ({error}): delete {self.folder}, "
-                "and the next job packs the data set again"
-            ) from error
+            raise _damaged(path, self.folder, error) from error
 
 
 def open_packed(packed_folder: Path, name: str, fingerprint: str) -> PackedDataset | None:
@@ -136,10 +133,20 @@ def _open_folder(folder: Path) -> PackedDataset | None:
 
 
 def _read_folder(folder: Path) -> PackedDataset:
-    about = json.loads((folder / "dataset.json").read_text())
-    about["classes"] = tuple(about["classes"])
-    about["class_counts"] = {key: tuple(value) for key, value in about["class_counts"].items()}
-    return PackedDataset(folder=folder, **about)
+    try:
+        about = json.loads((folder / "dataset.json").read_text())
+        about["classes"] = tuple(about["classes"])
+        about["class_counts"] = {key: tuple(value) for key, value in about["class_counts"].items()}
+        return PackedDataset(folder=folder, **about)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder / "dataset.json", folder, error) from error
+
+
+def _damaged(path: Path, folder: Path, error: Exception) -> DatasetError:
+    return DatasetError(
+        f"{path} cannot be read ({error}): delete {folder}, "
+        "and the next job packs the data set again"
+    )
 
 
 def _write_files(folder: Path, about: object, splits: Mapping[Split, Examples]) -> None:

@@ -52,8 +52,10 @@ class Outline:
 class Source(Protocol):
     """A place that a data set can be read from.
 
-    `fingerprint` is cheap and changes with the content. `read` raises DatasetError with one
-    sentence that says what to do, and LoadStoppedError soon after `should_stop` answers yes.
+    `fingerprint` changes with the content and opens no file; `glance` is the same for those who
+    ask every few seconds, and may miss a change within a file. What cannot be read raises
+    DatasetError with one sentence that says what to do; `read` raises LoadStoppedError soon after
+    `should_stop` answers yes.
     """
 
     @property
@@ -63,6 +65,8 @@ class Source(Protocol):
     def state(self) -> Literal["available", "downloadable"]: ...
 
     def fingerprint(self) -> str: ...
+
+    def glance(self) -> str: ...
 
     def outline(self) -> Outline: ...
 
@@ -77,6 +81,8 @@ class Shapes:
 
     def fingerprint(self) -> str:
         return digest(["shapes", str(shapes.VERSION), str(shapes.COUNTS)])
+
+    glance = fingerprint
 
     def outline(self) -> Outline:
         classes = shapes.CLASSES
@@ -112,6 +118,8 @@ class OfficialBatches:
     def fingerprint(self) -> str:
         # The checksums pin the content, so no file needs to be read.
         return digest(md5 for _, md5 in CIFAR10.train_list + CIFAR10.test_list)
+
+    glance = fingerprint
 
     def outline(self) -> Outline:
         counts: dict[Split, tuple[int, ...]] = {"train": (5000,) * 10, "test": (1000,) * 10}

@@ -1,14 +1,15 @@
 """The data sets that this machine can train on: found by name, packed once, mapped afterwards."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from store import packed
 from store.errors import DatasetError
 from store.packed import PackedDataset, Split
 from store.settings import Settings
+from store.specs import NAME_PATTERN
 from worker.dataset_sources import (
     LoadStoppedError,
     Notify,
@@ -71,7 +72,7 @@ def load(
     it is. Raises DatasetError with one sentence that says what to do, and LoadStoppedError soon
     after `should_stop` answers yes.
     """
-    copy = _find_copy(name, settings)
+    copy = _find_copy(name, settings, lambda source: source.fingerprint())
     return copy or _pack(name, find(name, settings), settings, notify, should_stop)
 
 
@@ -114,24 +115,27 @@ def _summarise(name: str, classes: tuple[str, ...], shape: tuple[int, ...]) -> s
 
 
 def _names(settings: Settings) -> list[str]:
-    folder = settings.datasets_folder
-    own = [path.name for path in _entries(folder) if is_image_folder(path)]
+    own = {path.name for path in settings.datasets_folder.glob("[!.]*") if path.is_dir()}
     return sorted({*BUILT_IN, *own, *packed.packed_names(settings.packed_folder)})
-
-
-def _entries(folder: Path) -> Iterable[Path]:
-    return folder.iterdir() if folder.is_dir() else ()
 
 
 def _describe(name: str, settings: Settings) -> CatalogueEntry:
     try:
+        _check_name(name)
         return _describe_usable(name, settings)
     except DatasetError as error:
         return CatalogueEntry(name, "an image folder", "unusable", problem=error.message)
 
 
+def _check_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise DatasetError(
+            f"no job can name {name!r}: rename the folder, with lower-case letters, digits, - and _"
+        )
+
+
 def _describe_usable(name: str, settings: Settings) -> CatalogueEntry:
-    copy = _find_copy(name, settings)
+    copy = _find_copy(name, settings, lambda source: source.glance())
     if copy is not None:
         return CatalogueEntry(
             name,
@@ -156,12 +160,14 @@ def _describe_usable(name: str, settings: Settings) -> CatalogueEntry:
     )
 
 
-def _find_copy(name: str, settings: Settings) -> PackedDataset | None:
+def _find_copy(
+    name: str, settings: Settings, look_at: Callable[[Source], str]
+) -> PackedDataset | None:
     """Return the packed copy of what `find` finds, or the last one where nothing is found."""
     try:
         source = find(name, settings)
     except DatasetError:
         source = None
     if source is not None and source.state == "available":
-        return packed.open_packed(settings.packed_folder, name, source.fingerprint())
+        return packed.open_packed(settings.packed_folder, name, look_at(source))
     return packed.open_newest(settings.packed_folder, name)

@@ -1,9 +1,10 @@
 """Data sets as folders of pictures: `train/<class>/*` and `test/<class>/*`."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -45,15 +46,23 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """Digest of every file's name, size and time of change; no file is read."""
         parts = []
-        for split, folder in self._split_folders.items():
-            for name in self.classes:
-                with os.scandir(folder / name) as entries:
-                    for entry in sorted(entries, key=lambda entry: entry.name):
-                        about = entry.stat()
-                        parts.append(
-                            f"{split}/{name}/{entry.name} {about.st_size} {about.st_mtime_ns}"
-                        )
+        for folder in self._class_folders():
+            with _named_errors(folder), os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    about = entry.stat()
+                    parts.append(f"{entry.path} {about.st_size} {about.st_mtime_ns}")
         return digest([*parts, f"{LARGEST_NATIVE_SIDE} {COMMON_SIDE} {HELD_OUT_EVERY}"])
+
+    def glance(self) -> str:
+        """As `fingerprint`, from the folders alone: a file changed in place may be missed."""
+        times = []
+        for folder in self._class_folders():
+            with _named_errors(folder):
+                times.append(folder.stat().st_mtime_ns)
+        return _fingerprint_since(self, tuple(times))
+
+    def _class_folders(self) -> list[Path]:
+        return [folder / name for folder in self._split_folders.values() for name in self.classes]
 
     def read(self, notify: Notify, should_stop: ShouldStop) -> Content:
         files = self.files()
@@ -140,6 +149,25 @@ class ImageFolder:
         return split
 
 
+@lru_cache(maxsize=100)
+def _fingerprint_since(source: ImageFolder, folder_times: tuple[int, ...]) -> str:
+    """Return the fingerprint of `source`; the times are here to be compared with earlier ones."""
+    del folder_times
+    return source.fingerprint()
+
+
+@contextmanager
+def _named_errors(folder: Path) -> Iterator[None]:
+    """Turn what the system says about files in `folder` into a DatasetError."""
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"{error.filename or folder} cannot be read ({error.strerror}): make the folder and "
+            "its files readable, and delete links that lead nowhere"
+        ) from error
+
+
 def is_image_folder(folder: Path) -> bool:
     """Tell whether `folder` is laid out as an image folder (its pictures are not looked at)."""
     if (folder / "train").is_dir() or (folder / "test").is_dir():
@@ -152,7 +180,8 @@ def _is_class_folder(path: Path) -> bool:
 
 
 def _subpaths(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    with _named_errors(folder):
+        return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -161,13 +190,13 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _pictures(folder: Path) -> list[Path]:
     """Return the files of one class, sorted by name."""
-    names = sorted(
-        path.name
-        for path in folder.iterdir()
+    paths = [
+        path
+        for path in _subpaths(folder)
         if not path.name.startswith(".") and path.name.lower() not in _IGNORED_NAMES
-    )
-    if not names:
+    ]
+    if not paths:
         raise DatasetError(
             f"class folder {folder} is empty: put pictures into it, or delete it in every split"
         )
-    return [folder / name for name in names]
+    return paths

@@ -108,3 +108,11 @@ def test_a_damaged_copy_says_what_to_delete(tmp_path: Path) -> None:
     (dataset.folder / "train-images.npy").write_bytes(b"rubbish")
     with pytest.raises(DatasetError, match=f"delete {dataset.folder}"):
         dataset.images("train")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"classes": 1}', '{"surplus": 1}'])
+def test_a_damaged_description_says_what_to_delete(tmp_path: Path, content: str) -> None:
+    dataset = pack(tmp_path)
+    (dataset.folder / "dataset.json").write_text(content)
+    with pytest.raises(DatasetError, match=f"delete {dataset.folder}"):
+        open_newest(tmp_path, "animals")

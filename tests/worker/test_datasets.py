@@ -155,3 +155,47 @@ def test_the_catalogue_lists_what_is_packed_and_has_no_pictures(
     shutil.rmtree(folder)
     entry = next(entry for entry in datasets.catalogue(settings) if entry.name == "animals")
     assert (entry.state, entry.height, entry.width) == ("ready", 32, 32)
+
+
+def test_the_catalogue_sees_a_new_picture_and_a_job_also_one_changed_in_place(
+    settings: Settings, events: Events
+) -> None:
+    folder = make_animals(settings)
+
+    def state() -> str:
+        entries = datasets.catalogue(settings)
+        return next(entry.state for entry in entries if entry.name == "animals")
+
+    first = datasets.load("animals", settings, events)
+    assert state() == "ready"
+    write_picture(folder / "train" / "cat" / "new.png")
+    assert state() == "available"
+    second = datasets.load("animals", settings, events)
+    write_picture(folder / "train" / "cat" / "new.png", color="green")
+    third = datasets.load("animals", settings, events)
+    assert len({first.fingerprint, second.fingerprint, third.fingerprint}) == 3
+
+
+@pytest.mark.parametrize("name", ["My Photos", "UPPER", "a.b", "-a", "a" * 64])
+def test_a_folder_that_no_job_can_name_is_to_be_renamed(settings: Settings, name: str) -> None:
+    make_animals(settings, name)
+    entry = next(entry for entry in datasets.catalogue(settings) if entry.name == name)
+    assert entry.state == "unusable"
+    assert entry.problem is not None
+    assert "rename the folder" in entry.problem
+
+
+def test_an_empty_folder_is_told_what_it_lacks(settings: Settings) -> None:
+    (settings.datasets_folder / "animals").mkdir(parents=True)
+    entry = next(entry for entry in datasets.catalogue(settings) if entry.name == "animals")
+    assert entry.problem is not None
+    assert "train/<class>/*" in entry.problem
+
+
+def test_a_link_that_leads_nowhere_is_named(settings: Settings, events: Events) -> None:
+    link = make_animals(settings) / "train" / "cat" / "link.png"
+    link.symlink_to(settings.data / "nowhere.png")
+    entry = next(entry for entry in datasets.catalogue(settings) if entry.name == "animals")
+    assert (entry.state, str(link) in (entry.problem or "")) == ("unusable", True)
+    with pytest.raises(DatasetError, match=str(link)):
+        datasets.load("animals", settings, events)
