@@ -11,9 +11,6 @@ from client.errors import ProblemError, UnexpectedReplyError
 from client.flows import Flow, Item, Items, ask
 from client.schemas import ClassifiedPicture, ImageError, Prediction, PredictReply
 
-# A file, or the bytes of one.
-Picture: TypeAlias = str | PathLike[str] | bytes
-
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 # Small enough that other clients get their turn, large enough that the network dominates.
 PICTURES_PER_REQUEST = 32
@@ -25,9 +22,15 @@ _PICTURE_CODES = frozenset(
 
 
 @dataclass(frozen=True)
-class _Source:
+class NamedPicture:
+    """The bytes of a picture, and the name that its result is to have."""
+
     name: str
     data: bytes
+
+
+# A file, or the bytes of one.
+Picture: TypeAlias = str | PathLike[str] | bytes | NamedPicture
 
 
 def find_pictures(path: Path) -> list[Path]:
@@ -47,6 +50,8 @@ def find_pictures(path: Path) -> list[Path]:
 
 def predict_one(picture: Picture, model: str | None, top_k: int | None) -> Flow[Prediction]:
     """Classify one picture. Raises InvalidRequestError where it is none, OSError on a bad file."""
+    if isinstance(picture, NamedPicture):
+        picture = picture.data
     data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     reply = yield from ask(calls.predict_one(data, model, top_k))
     (result,) = reply.predictions
@@ -57,27 +62,26 @@ def predict_many(
     pictures: Picture | Iterable[Picture], model: str | None, top_k: int | None
 ) -> Items[ClassifiedPicture]:
     """Classify pictures and folders of pictures; one that cannot be read has an `error`."""
-    if isinstance(pictures, (str, PathLike, bytes)):
+    if isinstance(pictures, (str, PathLike, bytes, NamedPicture)):
         pictures = [pictures]
     for chunk in _split(_read_sources(pictures)):
         yield from _predict_chunk(chunk, model, top_k)
 
 
-def _read_sources(pictures: Iterable[Picture]) -> Iterator[_Source]:
-    number = 0
-    for picture in pictures:
-        if isinstance(picture, bytes):
-            yield _Source(str(number), picture)
-            number += 1
-            continue
-        for path in find_pictures(Path(picture)):
-            yield _Source(str(path), path.read_bytes())
-            number += 1
+def _read_sources(pictures: Iterable[Picture]) -> Iterator[NamedPicture]:
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, NamedPicture):
+            yield picture
+        elif isinstance(picture, bytes):
+            yield NamedPicture(str(number), picture)
+        else:
+            for path in find_pictures(Path(picture)):
+                yield NamedPicture(str(path), path.read_bytes())
 
 
-def _split(sources: Iterable[_Source]) -> Iterator[list[_Source]]:
+def _split(sources: Iterable[NamedPicture]) -> Iterator[list[NamedPicture]]:
     """Yield as many at a time as go into one request; a large picture goes alone."""
-    chunk: list[_Source] = []
+    chunk: list[NamedPicture] = []
     size_bytes = 0
     for source in sources:
         is_full = len(chunk) == PICTURES_PER_REQUEST
@@ -91,7 +95,7 @@ def _split(sources: Iterable[_Source]) -> Iterator[list[_Source]]:
 
 
 def _predict_chunk(
-    chunk: list[_Source], model: str | None, top_k: int | None
+    chunk: list[NamedPicture], model: str | None, top_k: int | None
 ) -> Items[ClassifiedPicture]:
     try:
         if len(chunk) == 1:
@@ -117,7 +121,9 @@ def _predict_chunk(
         yield Item(_describe(source, reply, result))
 
 
-def _describe(source: _Source, reply: PredictReply, result: dict[str, Any]) -> ClassifiedPicture:
+def _describe(
+    source: NamedPicture, reply: PredictReply, result: dict[str, Any]
+) -> ClassifiedPicture:
     error = result.get("error")
     return ClassifiedPicture(
         source=source.name,

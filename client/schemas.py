@@ -383,7 +383,9 @@ class PredictReply(Reply):
 class ClassifiedPicture(Reply):
     """One of several pictures that were sent: it has a `prediction` or an `error`."""
 
-    source: str = Field(description="Path of the picture, or its number where it came as bytes.")
+    source: str = Field(
+        description="Path of the picture, or its place in the request where it came as bytes."
+    )
     model: str | None = Field(description="Name of the model that answered.")
     version: int | None
     prediction: Prediction | None

@@ -9,7 +9,7 @@ from rich.text import Text
 from client.cli.completion import complete_model
 from client.cli.exit_codes import ExitCode
 from client.cli.shell import TenfoldCommand, get_shell
-from client.pictures import Picture
+from client.pictures import NamedPicture, Picture
 from client.schemas import ClassifiedPicture
 
 _STANDARD_INPUT = "-"
@@ -45,13 +45,6 @@ def predict(images: tuple[str, ...], model: str | None, top_k: int) -> int:
         results = list(shell.client.predict_many(_read_sources(images), model=model, top_k=top_k))
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from error
-    # A picture from standard input has no path, and is told apart by its number otherwise.
-    results = [
-        result.model_copy(update={"source": _STANDARD_INPUT})
-        if images == (_STANDARD_INPUT,)
-        else result
-        for result in results
-    ]
     if shell.as_json:
         shell.print_json(results)
     else:
@@ -65,7 +58,7 @@ def predict(images: tuple[str, ...], model: str | None, top_k: int) -> int:
 def _read_sources(images: tuple[str, ...]) -> Iterator[Picture]:
     for image in images:
         if image == _STANDARD_INPUT:
-            yield sys.stdin.buffer.read()
+            yield NamedPicture(image, sys.stdin.buffer.read())
         else:
             yield image
 
