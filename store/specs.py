@@ -215,7 +215,7 @@ RECIPES: dict[str, Recipe] = {
             ),
             spec=TrainingSpec(
                 network="whitened_small",
-                epochs=10,
+                epochs=16,
                 batch_size=500,
                 optimizer="muon",
                 learning_rate=0.2,

@@ -91,7 +91,7 @@ class Batches:
         scale = self._spec.start_scale + (1 - self._spec.start_scale) * grown
         if scale == 1:
             return self._full_side
-        side = round(scale * self._full_side) // _SIDE_STEP * _SIDE_STEP
+        side = int(scale * self._full_side) // _SIDE_STEP * _SIDE_STEP
         return min(self._full_side, max(side, self._smallest_side))
 
     def sample(self, count: int) -> Tensor:
