@@ -35,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120))
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop in this thread, in which no other test could run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     names = os.environ.get("CHROMIUM", "chromium chromium-browser google-chrome").split()
     path = next(filter(None, map(shutil.which, names)), None)
@@ -62,7 +63,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def trained(stack: Stack) -> Json:
     """A job that has succeeded: its model is the one that the tests look at."""
     job = stack.submit(model="seen", **QUICK)
-    return stack.wait_for_status(job["id"], "succeeded", seconds=90)
+    ended = stack.wait_for_status(job["id"], "succeeded", "failed", seconds=90)
+    assert ended["status"] == "succeeded", ended["error"]
+    return ended
 
 
 # Learns little, but has curves, mistakes and a model within seconds.

@@ -23,7 +23,7 @@ export async function showJob({ main, argument, signal, setTitle }) {
   const onError = (error) => main.prepend(createProblem(error));
   // The events tell at once that something changed; the numbers between them are polled.
   poll(() => page.refresh(), { intervalSeconds: POLL_SECONDS, signal, onError });
-  followEvents(jobId, { signal, onEvent: (event) => page.onEvent(event) });
+  page.follow();
 }
 
 class JobPage {
@@ -53,21 +53,28 @@ class JobPage {
     return this.curves.load(this.job);
   }
 
-  /** Fetch the job and its new metrics. Returns false, which ends the polling, once all is known. */
+  /** Fetch the job and its new metrics, as long as there can be any. */
   async refresh() {
-    const wasEnded = isEnded(this.job);
-    if (!wasEnded) this.update(await get(`/jobs/${this.job.id}`, { signal: this.signal }));
+    const isOver = isEnded(this.job);
+    if (isOver && this.curves.isComparisonComplete()) return;
+    if (!isOver) this.update(await get(`/jobs/${this.job.id}`, { signal: this.signal }));
     await this.curves.load(this.job);
-    return wasEnded ? !this.curves.isComparisonComplete() : undefined;
   }
 
-  onEvent(event) {
+  /** List the events until the job has ended. */
+  follow() {
+    followEvents(this.job.id, { signal: this.signal, onEvent: (event) => this.#onEvent(event) });
+  }
+
+  #onEvent(event) {
     this.events.add(event);
     if (!isEnded(this.job)) this.refresh().catch(() => {});
   }
 
   update(job) {
+    const isRevived = isEnded(this.job) && !isEnded(job);
     this.job = job;
+    if (isRevived) this.follow();
     this.badge.set(job.status);
     this.actions.update(job);
     this.progress.update(job);

@@ -63,9 +63,10 @@ class JobForm {
   #createGroups() {
     const named = new Set(["recipe", ...Object.values(GROUPS).flat()]);
     const rest = [...this.fields.keys()].filter((name) => !named.has(name));
-    const group = (title, names) => h("fieldset", { class: "card" }, h("legend", { class: "visually-hidden" }, title),
-      h("h2", { "aria-hidden": "true" }, title), h("div", { class: "fields" }, names.map((name) => this.fields.get(name)?.element)));
-    return [...Object.entries(GROUPS).map(([title, names]) => group(title, names)), group("More", rest)];
+    const list = (names) => h("div", { class: "fields" }, names.map((name) => this.fields.get(name)?.element));
+    const group = (title, names) => h("section", { class: "card", "aria-label": title }, h("h2", {}, title), list(names));
+    const more = h("details", { class: "card" }, h("summary", {}, h("h2", {}, "More settings")), list(rest));
+    return [...Object.entries(GROUPS).map(([title, names]) => group(title, names)), more];
   }
 
   /** Show the recipe's values in the fields left alone, and how much work it all makes. */

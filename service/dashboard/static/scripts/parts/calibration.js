@@ -4,7 +4,7 @@ import { createTable, h, s } from "../dom.js";
 import { formatCount, formatPercent } from "../format.js";
 
 const SIZE = 300;
-const MARGIN = { left: 44, bottom: 38, top: 8, right: 8 };
+const MARGIN = { left: 56, bottom: 38, top: 8, right: 20 };
 
 export function createCalibration(report) {
   const bins = report.calibration_bins.filter((bin) => bin.images);

@@ -5,7 +5,7 @@ import uPlot from "../../vendor/uPlot.esm.js";
 import { h, s, setText } from "../dom.js";
 import { NONE } from "../format.js";
 
-const FAINT_ALPHA = 0.3;
+const FAINT_ALPHA = 0.4;
 const COMPARED_ALPHA = 0.75;
 
 /** A line is {name, x, y, colour (custom property), isFaint?, isCompared?, hasPoints?}. */

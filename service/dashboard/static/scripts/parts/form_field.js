@@ -14,7 +14,7 @@ export class Field {
     this.problem = h("p", { class: "problem", id: `${id}-problem` });
     const hint = [description.replaceAll("`", ""), bounds && `${bounds.charAt(0).toUpperCase()}${bounds.slice(1)}.`].filter(Boolean).join(" ");
     this.element = h("div", { class: "field" },
-      h("label", { for: id }, formatName(name)), this.input, h("p", { class: "hint", id: `${id}-hint` }, hint), this.problem);
+      h("label", { for: id }, formatName(name)), this.input, this.problem, h("p", { class: "hint", id: `${id}-hint` }, hint));
   }
 
   /** What was typed or chosen; null where the field was left alone. */
@@ -33,6 +33,7 @@ export class Field {
 
   set(value) {
     this.input.value = String(value);
+    this.#reveal();
   }
 
   /** Show the value that holds when the field is left alone: the recipe's, else the API's own. */
@@ -45,13 +46,20 @@ export class Field {
   /** Show what is wrong, or with null that nothing is. Returns true. */
   setProblem(message) {
     this.problem.textContent = message || "";
-    if (message) this.input.setAttribute("aria-invalid", "true");
-    else this.input.removeAttribute("aria-invalid");
+    if (message) {
+      this.input.setAttribute("aria-invalid", "true");
+      this.#reveal();
+    } else this.input.removeAttribute("aria-invalid");
     return true;
   }
 
   focus() {
     this.input.focus();
+  }
+
+  /** Open the part of the form that the field is in. */
+  #reveal() {
+    this.element.closest("details")?.setAttribute("open", "");
   }
 
   #label(choice) {

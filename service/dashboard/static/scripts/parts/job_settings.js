@@ -9,7 +9,7 @@ export function createSettings(job, signal) {
   const recipe = job.request.recipe || "tutorial";
   const summary = h("p", { class: "soft" }, `Recipe ${recipe}.`);
   const place = h("div");
-  const onlyChanges = h("input", { type: "checkbox", onchange: () => place.firstChild?.toggleAttribute("data-only-changes", onlyChanges.checked) });
+  const onlyChanges = h("input", { type: "checkbox", checked: true, onchange: () => place.firstChild.toggleAttribute("data-only-changes", onlyChanges.checked) });
   const section = h("section", { class: "card", "aria-labelledby": "settings-title" },
     h("div", { class: "card-head" },
       h("h2", { id: "settings-title" }, "Settings"),
@@ -24,6 +24,7 @@ export function createSettings(job, signal) {
     summary.textContent = changed.length
       ? `Recipe ${recipe}. Changed: ${named}.`
       : `Recipe ${recipe}, unchanged.`;
+    onlyChanges.checked &&= changed.length > 0;
     place.replaceChildren(createList(job.spec, spec));
     place.firstChild.toggleAttribute("data-only-changes", onlyChanges.checked);
   }, () => {

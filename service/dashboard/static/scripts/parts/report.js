@@ -13,9 +13,9 @@ export async function createReport(job, signal) {
   const report = await get(`/jobs/${job.id}/report`, { signal });
   return [
     createTotals(report),
-    createMatrix(job.id, report),
+    h("div", { class: "report-pair" }, createMatrix(job.id, report), createCalibration(report)),
     createClassTable(report.classes),
-    h("div", { class: "columns" }, createMistakes(report), createCalibration(report)),
+    createMistakes(report),
   ];
 }
 
