@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from store import catalogue
-from store.errors import InvalidRequestError
+from store import catalogue, models
+from store.errors import InvalidRequestError, NotFoundError
 from store.specs import TrainingSpec
 from store.tables import Dataset
 
@@ -16,6 +16,7 @@ def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path)
 
     What no worker has described yet is let through: the worker decides when it comes.
     """
+    _check_initial_model(session, spec)
     known = {row.name: row for row in catalogue.list_datasets(session)}
     dataset = known.get(spec.dataset)
     if dataset is None:
@@ -28,6 +29,24 @@ def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path)
         )
     _check_batch_size(spec, dataset.description)
     _check_image_size(session, spec, dataset.description)
+
+
+def _check_initial_model(session: Session, spec: TrainingSpec) -> None:
+    if spec.init_from is None:
+        return
+    try:
+        model = models.resolve(session, spec.init_from)
+    except NotFoundError as error:
+        raise InvalidRequestError(
+            f"init_from names a model that does not exist. {error.message}",
+            code="initial_model_unusable",
+        ) from error
+    if model.network != spec.network:
+        raise InvalidRequestError(
+            f"init_from names a {model.network} ({model.name}@{model.version}), the job would "
+            f"train a {spec.network}: set network to {model.network}.",
+            code="initial_model_unusable",
+        )
 
 
 def _check_exists(name: str, known: dict[str, Dataset], datasets_folder: Path) -> None:

@@ -59,6 +59,7 @@ IdempotencyKey = Annotated[
             "dataset_unusable",
             "dataset_too_small",
             "images_too_small",
+            "initial_model_unusable",
             "idempotency_key_reused",
         ),
     },

@@ -39,6 +39,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "images_too_small": ProblemType(
         422, "The images are too small for this network", "Choose another network or data set."
     ),
+    "initial_model_unusable": ProblemType(
+        422,
+        "The job cannot begin with this model",
+        "Name a model of GET /models in init_from, and its network in network.",
+    ),
     "unknown_class": ProblemType(
         422, "The model has no such class", "Choose one of those that `detail` names."
     ),

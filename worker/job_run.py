@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any
 
 import torch
+from safetensors.torch import load
+from torch import Tensor
 
 from store import checkpoints, events, jobs, metrics, models
 from store.artifacts import ArtifactStore
@@ -95,6 +97,7 @@ class JobRun:
             dataset,
             self.device,
             resume=resume,
+            initial_weights=self._read_initial_weights() if resume is None else None,
             should_stop=lease.should_stop,
             checkpoint_interval_seconds=self.settings.checkpoint_interval_seconds,
         )
@@ -104,6 +107,21 @@ class JobRun:
                 session, self.claim.job_id, step=training.step, epoch=training.epoch
             )
         return training
+
+    def _read_initial_weights(self) -> dict[str, Tensor] | None:
+        """Return the weights of the model that the spec begins with, if it names one."""
+        reference = self.claim.spec.init_from
+        if reference is None:
+            return None
+        with self.database.reading() as session:
+            model = models.resolve(session, reference)
+            weights = self.artifacts.read(session, model.artifact_id, "weights.safetensors")
+        self.notify(
+            "warm_start",
+            f"Training begins with the weights of {model.name}@{model.version}.",
+            {"model": model.name, "version": model.version},
+        )
+        return load(weights)
 
     def _read_checkpoint(self) -> dict[str, bytes] | None:
         """Return the newest checkpoint that is whole, or None to begin anew."""

@@ -168,6 +168,22 @@ def test_a_batch_beyond_the_training_images_is_refused(
     submit(client, dataset="tiny", batch_size=7)
 
 
+def test_a_job_begins_with_a_published_model_of_its_own_network_only(
+    client: httpx.Client, worker: StandInWorker
+) -> None:
+    problem = client.post("/jobs", json={"init_from": "nowhere"}).json()
+    assert (problem["status"], problem["code"]) == (422, "initial_model_unusable")
+    assert "nowhere" in problem["detail"]
+
+    submit(client, model="first")
+    model = worker.succeed(worker.claim())
+    wrong = {"init_from": model.name, "network": "whitened_small"}
+    problem = client.post("/jobs", json=wrong).json()
+    assert (problem["status"], problem["code"]) == (422, "initial_model_unusable")
+    assert "set network to lenet" in problem["detail"]
+    assert submit(client, init_from=f"{model.name}@1")["spec"]["init_from"] == "first@1"
+
+
 def test_images_that_are_too_small_for_the_network_are_refused(
     client: httpx.Client, worker: StandInWorker
 ) -> None:

@@ -211,6 +211,7 @@ def test_problem_codes_are_stable() -> None:
         "image_not_found": 404,
         "image_too_large": 413,
         "images_too_small": 422,
+        "initial_model_unusable": 422,
         "internal_error": 500,
         "invalid_cursor": 400,
         "invalid_request": 422,

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def test_named_formats_are_taken_without_measuring() -> None:
     spec = TrainingSpec(precision="bf16", memory_format="channels_last")
-    chosen = choose(spec, Convolution(3, 8), torch.zeros(4, 3, 8, 8))  # type: ignore[arg-type]
+    chosen = choose(spec, Convolution(3, 8), torch.zeros(4, 3, 8, 8))
     assert chosen == Arithmetic("bf16", "channels_last")
     assert list(chosen.list_notices()) == []
 
