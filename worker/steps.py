@@ -136,31 +136,23 @@ def _drop_what_serves_autograd(recording: GraphModule) -> None:
     recording.recompile()
 
 
-# For a few images a plain matrix product (im2col) convolves faster than oneDNN, whose preparation
-# takes longer than the product. These two replace the general operators in a recording.
-
-
-def _convolve(images: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Any:
-    stride, padding, *others = options
-    if others != [[1, 1], False, [0, 0], 1]:  # dilation, transposed, output padding, groups
-        return NotImplemented
-    size = weight.shape[2:]
-    return _aten._slow_conv2d_forward(images, weight, size, bias, stride, padding)  # noqa: SLF001
-
-
 def _convolve_back(
     gradient: Tensor, images: Tensor, weight: Tensor, _bias_sizes: Any, *options: Any
 ) -> Any:
+    """The gradients of a convolution of a few images, by plain matrix products (im2col).
+
+    Where the gradient of the input is wanted too, this takes two thirds of oneDNN's time: 89
+    against 142 microseconds for lenet's second layer at batch 4. Elsewhere oneDNN is the faster.
+    """
     stride, padding, *others, wanted = options
-    if others != [[1, 1], False, [0, 0], 1]:
+    plain = others == [[1, 1], False, [0, 0], 1]  # dilation, transposed, output padding, groups
+    if not (plain and wanted[0]):
         return NotImplemented
-    size = weight.shape[2:]
-    return _aten._slow_conv2d_backward.output_mask(  # noqa: SLF001
-        gradient, images, weight, size, stride, padding, wanted
+    return _aten._slow_conv2d_backward.output_mask(  # noqa: SLF001 -- the operator's name
+        gradient, images, weight, weight.shape[2:], stride, padding, wanted
     )
 
 
 _SMALL_CONVOLUTIONS: dict[OpOverload[..., Any], Callable[..., Any]] = {
-    _aten.convolution.default: _convolve,
     _aten.convolution_backward.default: _convolve_back,
 }
