@@ -151,6 +151,7 @@ class Training:
             if self._progress.checkpoint_is_due():
                 self._read_loss(self._epoch_loss)
                 yield CheckpointDue()
+        self._read_loss(self._epoch_loss)  # waits for the device, so that the pace is true
         self._images_per_second = self._epoch_lap.end(self.step) * self.spec.batch_size
 
     def _take_step(self, images: Tensor, labels: Tensor) -> None:
@@ -221,7 +222,7 @@ class Training:
             step=self.step,
             train_loss=self._read_loss(self._epoch_loss) / self._epoch_step,
             train_accuracy=self._epoch_hits.item() / len(self._batches),
-            test_loss=test_loss,
+            test_loss=self._check_finite(test_loss),
             test_accuracy=test_accuracy,
             learning_rate=self._learning_rate(self.step - 1),
             images_per_second=self._images_per_second,
@@ -255,7 +256,9 @@ class Training:
 
     def _read_loss(self, total: Tensor) -> float:
         """Return a sum of losses; a loss that was not finite at any step shows in it."""
-        value = total.item()
+        return self._check_finite(total.item())
+
+    def _check_finite(self, value: float) -> float:
         if not math.isfinite(value):
             rate = self._learning_rate(self.step - 1)
             raise TrainingError(
