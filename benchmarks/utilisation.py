@@ -1,0 +1,111 @@
+"""How close a recipe's steps come to this device's measured matrix-multiplication rate.
+
+Images a second come from steps on the device's own images, augmentation included; operations an
+image from counting those of one step (torch.utils.flop_counter: convolutions and matrix products,
+forward and backward); the limit from square matrix products in the format of the recipe.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from surroundings import describe_surroundings, load_dataset
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from store.packed import PackedDataset
+from store.reports import StepReport
+from store.specs import RECIPES, JobRequest, TrainingSpec
+from worker.parallel import choose_device
+from worker.reports import Notice
+from worker.training import Training
+
+_MATRIX_SIDE = {"cpu": 1024, "cuda": 8192}
+_PRODUCTS = 20
+
+
+def measure_matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the most operations a second of a square matrix product over a few rounds."""
+    side = _MATRIX_SIDE[device.type]
+    left = torch.randn(side, side, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(_PRODUCTS):
+        _wait_for(device)
+        began = time.perf_counter()
+        left @ left
+        _wait_for(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
+
+
+def count_operations(network: nn.Module, side: int, channels: int, device: torch.device) -> float:
+    """Return the operations an image of one forward and backward pass."""
+    images = torch.randn(2, channels, side, side, device=device)
+    with FlopCounterMode(display=False) as counter:
+        network(images).sum().backward()
+    return float(counter.get_total_flops()) / len(images)
+
+
+def measure_rate(spec: TrainingSpec, dataset: PackedDataset, device: torch.device) -> float:
+    """Return the images a second between the first and the last report of one epoch."""
+    training = Training(spec, dataset, device, checkpoint_interval_seconds=1e9)
+    reports = (report for report in training if isinstance(report, StepReport))
+    first = next(reports)
+    began, step = time.perf_counter(), first.step
+    for report in reports:
+        if report.step - step >= 5 * spec.report_every_steps:
+            break
+    seconds = time.perf_counter() - began
+    return (report.step - step) * spec.batch_size / seconds
+
+
+def main() -> None:
+    options = _parse()
+    device = choose_device(options.device)
+    dataset = load_dataset(options.data, options.dataset)
+    print("recipe     format  images/s  GFLOP/image  GFLOP/s  matrix product GFLOP/s  share")
+    for name in options.recipes:
+        request = JobRequest(
+            recipe=name, dataset=options.dataset, start_scale=1, report_every_steps=5
+        )
+        spec = request.resolve()
+        probe = Training(spec, dataset, device, should_stop=lambda: True)
+        chosen = _read_precision(probe, spec)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
+        limit = measure_matrix_rate(device, dtype)
+        side = min(dataset.height, dataset.width)
+        operations = count_operations(probe.network, side, dataset.channels, device)
+        rate = measure_rate(spec, dataset, device)
+        achieved = rate * operations
+        print(
+            f"{name:10} {chosen:6} {rate:9,.0f} {operations / 1e9:12.3f} "
+            f"{achieved / 1e9:8,.0f} {limit / 1e9:23,.0f} {achieved / limit:6.1%}",
+            flush=True,
+        )
+    print(f"n = 1 run of 5 reports each, seed 0; {describe_surroundings()}")
+
+
+def _read_precision(training: Training, spec: TrainingSpec) -> str:
+    for report in training:
+        if isinstance(report, Notice) and report.kind == "arithmetic":
+            return str(report.data["precision"])
+    return spec.precision
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the data folder")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["quick"])
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
