@@ -19,8 +19,8 @@ export async function showJob({ main, argument, signal, setTitle }) {
   setTitle(`Job ${jobId}`);
   const page = new JobPage(await get(`/jobs/${jobId}`, { signal }), signal);
   main.replaceChildren(...page.elements);
-  await page.loadCurves();
-  const onError = (error) => main.prepend(createProblem(error));
+  const onError = (error) => signal.aborted || main.prepend(createProblem(error));
+  page.loadCurves().catch(onError);
   // The events tell at once that something changed; the numbers between them are polled.
   poll(() => page.refresh(), { intervalSeconds: POLL_SECONDS, signal, onError });
   page.follow();

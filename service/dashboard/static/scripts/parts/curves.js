@@ -9,6 +9,8 @@ import { Metrics } from "./metrics.js";
 import { smooth } from "./smoothing.js";
 
 const DEFAULT_SMOOTHING = 0.6;
+// A long run comes in hundreds of pages: drawing each would take longer than fetching them.
+const DRAW_INTERVAL_MILLISECONDS = 150;
 const COMPARABLE_JOBS = 200;
 
 const X_AXES = {
@@ -98,10 +100,10 @@ export class Curves {
   }
 
   #drawSoon() {
-    this.drawing ??= requestAnimationFrame(() => {
+    this.drawing ??= setTimeout(() => {
       this.drawing = null;
       this.#draw();
-    });
+    }, DRAW_INTERVAL_MILLISECONDS);
   }
 
   #draw() {
