@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from worker.arithmetic import Arithmetic
@@ -50,6 +52,42 @@ class EagerStep:
             loss = self._compute_loss(outputs, labels)
         self._precision.backward_and_update(loss, self._optimizers)
         return loss.detach(), _count_hits(outputs, labels)
+
+
+class ShardStep:
+    """The step of one process among several that share each batch.
+
+    DistributedDataParallel averages the processes' gradients. A loss is a mean over images, so
+    each process weighs its own by its share of them; otherwise the images of a batch that does not
+    divide evenly would count differently. The loss and the hits are those of the whole batch.
+    """
+
+    def __init__(
+        self,
+        model: DistributedDataParallel,
+        compute_loss: LossFunction,
+        optimizers: Sequence[Optimizer],
+        precision: Precision,
+    ) -> None:
+        self._rank, self._processes = dist.get_rank(), dist.get_world_size()
+        self._compute_loss = compute_loss
+        self._weight = 1.0
+        self._step = EagerStep(model, self._weigh, optimizers, precision)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        own = slice(self._rank, None, self._processes)
+        count = len(range(*own.indices(len(labels))))
+        self._weight = self._processes * count / len(labels)
+        if count == 0:
+            # A process must take part in the averaging, even if no image is left for it.
+            own = slice(0, 1)
+        loss, hits = self._step(images[own], labels[own])
+        sums = torch.stack([loss, hits * bool(count)])
+        dist.all_reduce(sums)
+        return sums[0] / self._processes, sums[1].to(hits.dtype)
+
+    def _weigh(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return self._compute_loss(outputs, labels) * self._weight
 
 
 class RecordedStep:
@@ -109,15 +147,21 @@ def build_step(
 
     A network with buffers is not recorded, since a recording would not see them change.
     """
+    if isinstance(model, DistributedDataParallel):
+        return ShardStep(model, compute_loss, optimizers, precision)
     can_be_recorded = (
         model is network
         and arithmetic == Arithmetic("fp32", "contiguous")
-        and all(parameter.device.type == "cpu" for parameter in network.parameters())
+        and all(_is_trained_on_the_cpu(parameter) for parameter in network.parameters())
         and next(network.buffers(), None) is None
     )
     if can_be_recorded and batch_numbers <= _TINY_BATCH_NUMBERS:
         return RecordedStep(network, compute_loss, optimizers)
     return EagerStep(model, compute_loss, optimizers, precision)
+
+
+def _is_trained_on_the_cpu(parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad and parameter.device.type == "cpu"
 
 
 def _count_hits(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -128,7 +128,8 @@ class Training:
             if evaluation is None or validation is None:
                 return
             yield self._end_epoch(*evaluation)
-            yield from self._early_stopping.observe(self.epoch, validation[1], self.result)
+            accuracy = parallel.agree(validation[1])
+            yield from self._early_stopping.observe(self.epoch, accuracy, self.result)
             yield CheckpointDue()
         self._early_stopping.restore_best(self.result)
         self.finished = True

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from store.errors import TrainingError
 from store.images import Pixels, to_grey
@@ -168,3 +168,40 @@ def test_exporting_is_quiet(
 ) -> None:
     export_trained(artifact.training, few_shapes, tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_that_gives_no_numbers_is_refused(
+    bright_or_dark: PackedDataset, tmp_path: Path
+) -> None:
+    training = train(bright_or_dark)
+    with torch.no_grad():
+        next(training.network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="differs from the trained network"):
+        export_trained(training, bright_or_dark, tmp_path)
+
+
+def read_precision() -> str:
+    return str(torch.backends.cudnn.conv.fp32_precision)  # type: ignore[attr-defined]
+
+
+class NotesPrecision(nn.Module):
+    """A network that notes how exactly a GPU would convolve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16 * 20 * 3, 2)
+        self.noted: list[str] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.noted.append(read_precision())
+        return self.layer(images.flatten(1))  # type: ignore[no-any-return]
+
+
+def test_the_comparison_is_in_full_precision_on_a_gpu_too(
+    bright_or_dark: PackedDataset, tmp_path: Path
+) -> None:
+    """TF32, the default there, differs from ONNX Runtime by more than rounding."""
+    network, before = NotesPrecision(), read_precision()
+    export(network, TrainingSpec(), bright_or_dark, torch.device("cpu"), tmp_path)
+    assert network.noted[-1] == "ieee"
+    assert read_precision() == before

@@ -211,6 +211,14 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_remedy(few_shapes: Packed
     assert "ten times smaller" in failure.value.message
 
 
+def test_weights_that_the_last_update_ruined_are_found_by_the_evaluation(
+    few_shapes: PackedDataset,
+) -> None:
+    """All three losses are finite; what they left behind is not."""
+    with pytest.raises(TrainingError, match="not finite at step 3"):
+        run(few_shapes, loss="mean_squared_error", learning_rate=100.0, batch_size=67)
+
+
 def test_no_checkpoint_is_taken_of_a_loss_that_is_not_finite(few_shapes: PackedDataset) -> None:
     spec = make_spec(few_shapes, loss="mean_squared_error", learning_rate=100.0)
     training = Training(spec, few_shapes, CPU, checkpoint_interval_seconds=1e-9)

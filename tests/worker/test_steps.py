@@ -128,6 +128,12 @@ def test_a_network_with_buffers_is_not_recorded() -> None:
     assert isinstance(choose(network, PLAIN, 4 * 3072), EagerStep)
 
 
+def test_a_network_with_frozen_weights_is_not_recorded() -> None:
+    network = make_network()
+    next(network.parameters()).requires_grad = False
+    assert isinstance(choose(network, PLAIN, 4 * 3072), EagerStep)
+
+
 def choose(network: nn.Module, arithmetic: Arithmetic, batch_numbers: int) -> Step:
     spec = TrainingSpec()
     return build_step(
