@@ -33,12 +33,16 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from peers.publish import publish_network
+from peers.publish import export_network, publish_network
 from surroundings import describe_surroundings
+
+from service.engines import load_engine
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 120
 PICTURE_SEED = 7
+LOOP_BATCH = 64
+LOOP_SECONDS = 3.0
 BOUNDARY = "tenfold-benchmark"
 
 
@@ -126,6 +130,7 @@ def main() -> None:
             for server in chosen:
                 measure_server(server, network, scripts, arguments, found)
             print_table(network, found, arguments)
+            print_loop(network, found)
 
 
 def measure_server(
@@ -317,6 +322,22 @@ def print_table(network: str, found: dict[Key, Measurement], arguments: argparse
         f"n = {arguments.repeats} runs of {arguments.seconds} s each, medians; weights and "
         f"picture seeded; {describe_surroundings()}"
     )
+
+
+def print_loop(network: str, found: dict[Key, Measurement]) -> None:
+    """Compare with the most there is: the same engine on full batches, without any HTTP."""
+    engine = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
+    images = np.random.default_rng(PICTURE_SEED).integers(
+        0, 256, (LOOP_BATCH, 32, 32, 3), dtype=np.uint8
+    )
+    started_at, runs = time.perf_counter(), 0
+    while time.perf_counter() - started_at < LOOP_SECONDS:
+        engine.run(images)
+        runs += 1
+    rate = runs * LOOP_BATCH / (time.perf_counter() - started_at)
+    text = f"In-process loop over batches of {LOOP_BATCH} ({engine.threads} threads): {rate:.0f} images/s"
+    served = found.get(("Tenfold", "raw", 32))
+    print(text + (f"; Tenfold serves {served.rate / rate:.2f} of that" if served else ""))
 
 
 if __name__ == "__main__":
