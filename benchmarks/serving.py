@@ -335,7 +335,8 @@ def print_loop(network: str, found: dict[Key, Measurement]) -> None:
         engine.run(images)
         runs += 1
     rate = runs * LOOP_BATCH / (time.perf_counter() - started_at)
-    text = f"In-process loop over batches of {LOOP_BATCH} ({engine.threads} threads): {rate:.0f} images/s"
+    how = f"batches of {LOOP_BATCH}, {engine.threads} threads"
+    text = f"In-process loop ({how}): {rate:.0f} images/s"
     served = found.get(("Tenfold", "raw", 32))
     print(text + (f"; Tenfold serves {served.rate / rate:.2f} of that" if served else ""))
 

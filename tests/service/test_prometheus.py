@@ -115,3 +115,13 @@ def test_the_grafana_dashboard_asks_for_numbers_that_exist(
     assert not unknown
     unasked = known - {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
     assert {name for name in unasked if not name.endswith("_created")} == set()
+
+
+def test_every_number_is_in_the_documentation(client: httpx.Client, settings: Settings) -> None:
+    publish(settings, "animals")
+    assert client.post("/predict?model=animals", content=PICTURE).status_code == 200
+    known = set(re.findall(r"^# TYPE (\w+) ", client.get("/metrics").text, re.MULTILINE))
+    text = (DASHBOARD.parents[1] / "docs" / "serving.md").read_text()
+    assert {name for name in known if f"`{name}`" not in text} <= {
+        name for name in known if name.endswith("_created")
+    }
