@@ -22,6 +22,11 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** Return the parts of a text; what stands between backticks becomes code. */
+export function createText(text) {
+  return text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
+}
+
 /** Set the text of an element, and leave the page alone where it is the same. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

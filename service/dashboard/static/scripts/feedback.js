@@ -1,13 +1,13 @@
 // Messages: what failed, what is empty, what was done, and the question before something is lost.
 
-import { h } from "./dom.js";
+import { createText, h } from "./dom.js";
 
 const TOAST_SECONDS = 5;
 
 /** A box that says what went wrong and what to do. */
 export function createProblem(error) {
   const title = error.title || "Something went wrong";
-  return h("div", { class: "message", "data-tone": "bad", role: "alert" }, h("strong", {}, title), h("p", {}, error.message));
+  return h("div", { class: "message", "data-tone": "bad", role: "alert" }, h("strong", {}, title), h("p", {}, createText(error.message)));
 }
 
 export function createMessage(tone, title, ...content) {
@@ -16,7 +16,7 @@ export function createMessage(tone, title, ...content) {
 
 /** A box for a list without entries: what it would hold, and how to get one. */
 export function createEmpty(title, text, ...actions) {
-  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, text), h("div", { class: "buttons" }, actions));
+  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, createText(text)), h("div", { class: "buttons" }, actions));
 }
 
 export function createLoading(text = "Loading…") {

@@ -1,7 +1,7 @@
 // One job: where it is, its curves, what happened, how it was set up, and how good it became.
 
 import { get } from "../api.js";
-import { createBar, h, setText } from "../dom.js";
+import { createBar, createText, h, setText } from "../dom.js";
 import { createMessage, createProblem } from "../feedback.js";
 import { formatAgo, formatCount, formatDuration, formatPercent, formatTime } from "../format.js";
 import { followEvents, poll } from "../live.js";
@@ -87,7 +87,7 @@ class JobPage {
     this.notice.hidden = !key;
     if (this.notice.dataset.key === key) return;
     this.notice.dataset.key = key;
-    this.notice.replaceChildren(...(key ? [job.error ? createFailure(job.error) : createMessage("warn", "Waiting for a worker", h("p", {}, key))] : []));
+    this.notice.replaceChildren(...(key ? [job.error ? createFailure(job.error) : createMessage("warn", "Waiting for a worker", h("p", {}, createText(key)))] : []));
   }
 
   #showReport() {
@@ -101,7 +101,7 @@ class JobPage {
 function createFailure(error) {
   const copy = () => navigator.clipboard?.writeText(error.traceback);
   return createMessage("bad", "The job failed",
-    h("p", {}, error.message),
+    h("p", {}, createText(error.message)),
     h("p", { class: "small" }, "Code: ", h("code", {}, error.code)),
     error.traceback && h("details", {},
       h("summary", {}, "Traceback"),

@@ -1,7 +1,7 @@
 // All jobs, newest first, a page at a time: with thousands of them only what is seen is fetched.
 
 import { get } from "../api.js";
-import { createBar, h, setText } from "../dom.js";
+import { createBar, createText, h, setText } from "../dom.js";
 import { createEmpty, createMessage, createProblem } from "../feedback.js";
 import { formatAgo, formatCount, formatDuration, formatName, formatPercent, formatTime } from "../format.js";
 import { poll } from "../live.js";
@@ -67,10 +67,9 @@ function createJobList(filter) {
     if (!items.length) element.append(createNoJobs(filter));
   };
   const showReason = (reason) => {
-    if (!reason) waiting.replaceChildren();
-    else if (waiting.textContent.includes(reason) === false) {
-      waiting.replaceChildren(createMessage("warn", "Jobs are waiting", h("p", {}, reason)));
-    }
+    if (waiting.dataset.reason === String(reason)) return;
+    waiting.dataset.reason = String(reason);
+    waiting.replaceChildren(...(reason ? [createMessage("warn", "Jobs are waiting", h("p", {}, createText(reason)))] : []));
   };
   const showPages = (nextCursor) => {
     const key = `${filter.cursor}/${nextCursor}`;
@@ -129,10 +128,12 @@ function describe(job) {
   return `${job.spec.network} on ${job.spec.dataset} · ${job.request.recipe || "tutorial"} · ${formatAgo(job.created_at)}`;
 }
 
+const STATES = { queued: "waits for its turn", running: "preparing the images" };
+
 function describeState(job) {
   const { progress } = job;
   if (job.status === "failed") return job.error?.message || "";
-  if (!progress) return job.status === "running" ? "preparing the images" : "";
+  if (!progress) return STATES[job.status] || "";
   if (job.status === "succeeded") return `${formatCount(progress.epochs)} epochs in ${formatDuration(progress.elapsed_seconds)}`;
   return `epoch ${progress.epoch} of ${progress.epochs} · ${formatCount(progress.images_per_second)} images/s`;
 }

@@ -1,7 +1,7 @@
 // The form of a new job, made from the recipes and from what the API says of its fields.
 
 import { get, Problem, send } from "../api.js";
-import { h } from "../dom.js";
+import { createText, h } from "../dom.js";
 import { createMessage, runAction } from "../feedback.js";
 import { formatCounted, formatName } from "../format.js";
 import { Field } from "../parts/form_field.js";
@@ -25,9 +25,9 @@ export async function showNewJob({ main, query, signal, setTitle }) {
   main.replaceChildren(
     h("div", { class: "page-head" },
       h("p", { class: "breadcrumb" }, h("a", { href: "#/jobs" }, "Jobs")),
-      h("h1", {}, earlier ? `Train job ${earlier.id} again` : "New job"),
+      h("h1", {}, earlier ? `New job like job ${earlier.id}` : "New job"),
       h("p", { class: "lead" }, "Start from a recipe and change what you like. A field that is left alone keeps the recipe's value.")),
-    ...(workers.length ? [] : [createMessage("warn", "No worker is alive", h("p", {}, "The job waits in the queue until one starts: `python -m worker`, or API and worker together with `make serve`."))]),
+    ...(workers.length ? [] : [createMessage("warn", "No worker is alive", h("p", {}, createText("The job waits in the queue until one starts: `python -m worker`, or API and worker together with `make serve`.")))]),
     form.element);
 }
 
@@ -72,7 +72,7 @@ class JobForm {
   /** Show the recipe's values in the fields left alone, and how much work it all makes. */
   #explain() {
     const recipe = this.recipes.find(({ name }) => name === this.recipe.value) || this.recipes[0];
-    this.about.textContent = recipe.description;
+    this.about.replaceChildren(...createText(recipe.description));
     for (const [name, field] of this.fields) if (name !== "recipe") field.setDefault(recipe.spec[name]);
     const value = (name) => this.fields.get(name).value ?? recipe.spec[name];
     this.fields.get("model").setDefault(`${value("dataset")}-${recipe.name}`);

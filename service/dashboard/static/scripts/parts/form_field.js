@@ -1,6 +1,6 @@
 // One field of the form: label, input, what it means, and what is wrong with it.
 
-import { h } from "../dom.js";
+import { createText, h } from "../dom.js";
 import { formatName } from "../format.js";
 
 export class Field {
@@ -12,9 +12,9 @@ export class Field {
       ? h("select", common, name !== "recipe" && h("option", { value: "" }), choices.map((choice) => h("option", { value: choice }, this.#label(choice))))
       : h("input", { ...common, type: "text", inputmode: { integer: "numeric", number: "decimal" }[kind], spellcheck: "false" });
     this.problem = h("p", { class: "problem", id: `${id}-problem` });
-    const hint = [description.replaceAll("`", ""), bounds && `${bounds.charAt(0).toUpperCase()}${bounds.slice(1)}.`].filter(Boolean).join(" ");
+    const hint = [description, bounds && `${bounds.charAt(0).toUpperCase()}${bounds.slice(1)}.`].filter(Boolean).join(" ");
     this.element = h("div", { class: "field" },
-      h("label", { for: id }, formatName(name)), this.input, this.problem, h("p", { class: "hint", id: `${id}-hint` }, hint));
+      h("label", { for: id }, formatName(name)), this.input, this.problem, h("p", { class: "hint", id: `${id}-hint` }, createText(hint)));
   }
 
   /** What was typed or chosen; null where the field was left alone. */

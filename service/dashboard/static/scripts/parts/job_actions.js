@@ -25,9 +25,9 @@ export class JobActions {
       job.model && h("a", { class: "button primary", href: `#/models/${job.model.name}?version=${job.model.version}` }, "Use the model"),
       canPause(job) && this.#button("Pause", () => this.#post(job, "pause", "Paused. Its place is kept.")),
       job.status === "paused" && this.#button("Resume", () => this.#post(job, "resume", "Queued again.")),
-      job.status === "failed" && this.#button("Try again", () => this.#post(job, "retry", "Queued again, from the last checkpoint.")),
+      job.status === "failed" && this.#button("Retry", () => this.#post(job, "retry", "Queued again, from the last checkpoint.")),
       canCancel(job) && this.#button("Cancel", () => this.#cancel(job)),
-      h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "Train again…"),
+      h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "New job like this…"),
       isEnded(job) && this.#button("Delete", () => this.#delete(job), "danger"),
     ].filter(Boolean);
   }
