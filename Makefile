@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo test lint types contracts format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job test lint types contracts format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -12,7 +12,7 @@ compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.1
 TESTS ?=
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(ready): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
@@ -27,6 +27,9 @@ serve: $(ready) ## run the API and a worker until Ctrl-C
 
 demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: images you have)
 	@$(bin)/python scripts/demo.py $(if $(CIFAR10),--cifar10 "$(CIFAR10)")
+
+benchmark-main-job: $(ready) ## the main job over HTTP beside the classic script (CIFAR10=/folder)
+	@$(bin)/python benchmarks/main_job.py "$(CIFAR10)"
 
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)
