@@ -11,9 +11,10 @@ from service.context import ContextDependency
 from service.explanations import HeatMap, draw, explain, occlude, score
 from service.model_cache import LoadedModel
 from service.openapi import COMMON_PROBLEMS, file_content, problem_responses
+from service.predict import receive_uploads
 from service.predict_schemas import REQUEST_BODY
 from service.predictor import Prediction
-from service.uploads import Upload, read_uploads
+from service.uploads import Upload
 from store.errors import InvalidRequestError
 
 router = APIRouter(tags=["predictions"])
@@ -56,7 +57,7 @@ class Explanation(BaseModel):
 
 
 async def _read_upload(request: Request) -> Upload:
-    uploads = read_uploads(await request.body(), request.headers.get("content-type", ""))
+    uploads = await receive_uploads(request)
     if len(uploads) != 1:
         raise InvalidRequestError(f"{len(uploads)} images were sent: send one at a time.")
     return uploads[0]

@@ -244,12 +244,13 @@ async def _check_readiness(context: Context, reference: str) -> Response:
 
 async def _infer(request: Request, reference: str) -> Response:
     context, headers = _context(request), request.headers
-    body = inflate(
-        await request.body(), headers.get("content-encoding", ""), LARGEST_INFER_BODY_BYTES
+    compressed, encoding = await request.body(), headers.get("content-encoding", "")
+    body = await run_in_threadpool(inflate, compressed, encoding, LARGEST_INFER_BODY_BYTES)
+    asked, binary = await run_in_threadpool(
+        read_request, body, headers.get("inference-header-content-length")
     )
-    asked, binary = read_request(body, headers.get("inference-header-content-length"))
     model = await context.loaded_models.find(reference)
-    items = read_items(asked, binary, model.predictor.input)
+    items = await run_in_threadpool(read_items, asked, binary, model.predictor.input)
     deadline_seconds = _read_deadline(asked, context.settings.predict_deadline_seconds)
     outcomes = await await_connected(request, model.predict(items, deadline_seconds))
     return _reply_outputs(asked, model, [_check(item, n) for n, item in enumerate(outcomes)])

@@ -14,6 +14,7 @@ from service.predictor import Item, Prediction, Predictor, read_input_shape
 from store import models
 from store.artifacts import ArtifactStore
 from store.database import Database
+from store.errors import InvalidRequestError
 from store.settings import Settings
 from store.tables import Model
 
@@ -39,7 +40,9 @@ class LoadedModel:
         predictor: Predictor,
         size_bytes: int,
         batcher: Batcher[Item, Prediction],
+        *,
         decoder: Decoder,
+        most_items: int,
     ) -> None:
         self.key = key
         self.predictor = predictor
@@ -47,14 +50,21 @@ class LoadedModel:
         self.batcher = batcher
         self.used_at = 0.0
         self._decoder = decoder
+        self._most_items = most_items
 
     async def predict(
         self, items: Sequence[Item], deadline_seconds: float
     ) -> list[Prediction | Exception]:
         """Return a prediction, or the reason why there is none, for each item in order.
 
-        Raises OverloadedError and DeadlineExceededError.
+        Raises InvalidRequestError (`too_many_images`), OverloadedError and DeadlineExceededError.
         """
+        if len(items) > self._most_items:
+            raise InvalidRequestError(
+                f"{len(items)} images were sent, and at most {self._most_items} can wait: "
+                "send them in several requests.",
+                code="too_many_images",
+            )
         if any(map(is_large, items)):
             items = await self._decoder.decode_large(items, self.predictor.prepare)
         return await self.batcher.submit(items, deadline_seconds)
@@ -105,7 +115,7 @@ class ModelCache:
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._load(key))
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
+            task.add_done_callback(lambda done: self._end_loading(key, done))
         # One caller who goes away must not stop the loading that others wait for.
         return await asyncio.shield(task)
 
@@ -135,6 +145,12 @@ class ModelCache:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._decoder.shutdown()
 
+    def _end_loading(self, key: ModelKey, done: "asyncio.Task[LoadedModel]") -> None:
+        del self._loading[key]
+        if not done.cancelled():
+            # Whoever still waits gets it as well; asyncio would log it as lost when nobody does.
+            done.exception()
+
     async def _load(self, key: ModelKey) -> LoadedModel:
         predictor, size_bytes = await asyncio.to_thread(self._open, key)
         batcher = Batcher(
@@ -144,7 +160,10 @@ class ModelCache:
             max_waiting_items=self._settings.predict_queue_images,
             observer=BatchObserver(self._monitoring, key.name),
         )
-        model = LoadedModel(key, predictor, size_bytes, batcher, self._decoder)
+        most_items = self._settings.predict_queue_images
+        model = LoadedModel(
+            key, predictor, size_bytes, batcher, decoder=self._decoder, most_items=most_items
+        )
         model.used_at = asyncio.get_running_loop().time()
         self._monitoring.model_loads.labels(key.name).inc()
         self._make_room(size_bytes)

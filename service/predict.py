@@ -5,6 +5,7 @@ time on finding out what the function wants than the network on the picture. Wha
 see is written into the OpenAPI document by hand.
 """
 
+import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,7 +26,8 @@ from store.errors import InvalidRequestError, TenfoldError
 
 LARGEST_PREDICT_BODY_BYTES = 64 << 20
 DEFAULT_TOP_K = 3
-
+# A longer form or JSON takes more than a millisecond to take apart: that is a thread's work.
+_LONG_BODY_BYTES = 1 << 18
 
 router = APIRouter(tags=["predictions"], route_class=DirectRoute)
 
@@ -46,6 +48,7 @@ class Options(NamedTuple):
         "model_not_found",
         "no_model",
         "body_too_large",
+        "too_many_images",
         "image_too_large",
         "not_an_image",
         "unsupported_media_type",
@@ -67,7 +70,7 @@ async def predict(request: Request) -> Response:
     """
     context: Context = request.app.state.context
     options = read_options(request.scope["query_string"])
-    uploads = read_uploads(await request.body(), request.headers.get("content-type", ""))
+    uploads = await receive_uploads(request)
     model = await context.loaded_models.find(options.model)
     images = [upload.data for upload in uploads]
     prediction = model.predict(images, context.settings.predict_deadline_seconds)
@@ -75,6 +78,14 @@ async def predict(request: Request) -> Response:
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
         raise _name_upload(outcomes[0], uploads[0])
     return Response(render(model, uploads, outcomes, options), media_type="application/json")
+
+
+async def receive_uploads(request: Request) -> list[Upload]:
+    """Return the pictures in the body of a request. Raises what `read_uploads` raises."""
+    body, content_type = await request.body(), request.headers.get("content-type", "")
+    if len(body) > _LONG_BODY_BYTES and not content_type.startswith("image/"):
+        return await asyncio.to_thread(read_uploads, body, content_type)
+    return read_uploads(body, content_type)
 
 
 @lru_cache(maxsize=256)

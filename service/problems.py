@@ -54,6 +54,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     ),
     "body_too_large": ProblemType(413, "The body is too large", "Send less in one request."),
     "not_an_image": ProblemType(415, "The bytes are no image", "Send a PNG, JPEG or WebP file."),
+    "too_many_images": ProblemType(
+        413, "One request has more images than may wait", "Send them in several requests."
+    ),
     "image_too_large": ProblemType(413, "The image has too many pixels", "Send a smaller image."),
     "damaged_image": ProblemType(422, "The image is damaged", "Send the complete file."),
     "unsupported_media_type": ProblemType(

@@ -268,6 +268,24 @@ def test_a_damaged_network_is_reported_and_does_not_end_the_service(tmp_path: Pa
         assert client.get("/health/live").status_code == 200
 
 
+def test_more_pictures_than_may_wait_are_refused_for_good(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, predict_queue_images=3)
+    publish(settings)
+    with serve(settings) as client:
+        files = [("file", encode(make_pixels(1)))]
+        assert client.post("/predict", files=files * 3).status_code == 200
+        reply = client.post("/predict", files=files * 4)
+    assert (reply.status_code, reply.json()["code"]) == (413, "too_many_images")
+
+
+def test_hundreds_of_pictures_in_one_form_are_answered_in_order(client: httpx.Client) -> None:
+    pictures = [make_pixels(seed) for seed in range(300)]
+    files = [("file", encode(pixels)) for pixels in pictures]
+    predictions = client.post("/predict", files=files).json()["predictions"]
+    expected = run_offline(np.stack(pictures)).argmax(axis=1)
+    assert [prediction["class_index"] for prediction in predictions] == expected.tolist()
+
+
 def test_the_documentation_names_every_way_to_send_a_picture(client: httpx.Client) -> None:
     operation = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
     assert list(operation["requestBody"]["content"]) == [

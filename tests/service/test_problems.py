@@ -231,6 +231,7 @@ def test_problem_codes_are_stable() -> None:
         "report_gone": 404,
         "report_not_ready": 409,
         "stale_attempt": 409,
+        "too_many_images": 413,
         "training_failed": 500,
         "unknown_class": 422,
         "unknown_dataset": 422,
