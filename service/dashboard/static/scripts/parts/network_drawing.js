@@ -7,8 +7,9 @@ const LARGEST_BOX = 116;
 const BASELINE = 140;
 const GAP = 34;
 const SMALLEST_CELL = 62;
+const LETTER_WIDTH = 6.6;
 
-/** Layers that leave shape and parameters alone (activations) are told, not drawn. */
+/** Layers that change values but no shape (activations, normalisation) are told, not drawn. */
 export function drawNetwork(network) {
   const stages = listStages(network);
   const side = Math.max(...stages.map(({ shape }) => shape[1] || 1));
@@ -16,7 +17,8 @@ export function drawNetwork(network) {
   let x = 8;
   stages.forEach((stage, place) => {
     const box = measure(stage.shape, side);
-    const cell = Math.max(SMALLEST_CELL, box.width + box.depth);
+    const letters = Math.max(...labelsOf(stage).map((label) => label.length));
+    const cell = Math.max(SMALLEST_CELL, box.width + box.depth, letters * LETTER_WIDTH);
     const left = x + (cell - box.width - box.depth) / 2;
     if (place) parts.push(s("path", { class: "flow", d: `M${x - GAP + 6} 84h${GAP - 14}m-5 -4l5 4l-5 4` }));
     parts.push(drawBox(left, box), ...drawLabels(x + cell / 2, stage));
@@ -30,9 +32,12 @@ function listStages(network) {
   const stages = [{ name: "input", shape: network.input_shape, after: [] }];
   for (const layer of network.layers) {
     const last = stages.at(-1);
-    const isSame = layer.parameter_count === 0 && layer.output_shape.join() === last.shape.join();
-    if (isSame) last.after.push(layer.operation.split("(")[0]);
-    else stages.push({ name: layer.name, shape: layer.output_shape, after: [] });
+    const operation = layer.operation.split("(")[0];
+    // Normalisation has a few numbers a channel, a convolution or a linear layer many.
+    const isLight = layer.parameter_count <= 4 * layer.output_shape[0];
+    if (isLight && layer.output_shape.join() === last.shape.join()) last.after.push(operation);
+    // The address of a layer deep inside says less than what it does.
+    else stages.push({ name: layer.name.includes(".") ? operation : layer.name, shape: layer.output_shape, after: [] });
   }
   return stages;
 }
@@ -55,12 +60,13 @@ function drawBox(left, { width, height, depth }) {
     s("rect", { class: "front", x: left, y: top, width, height }));
 }
 
-function drawLabels(x, { name, shape, after }) {
-  return [
-    s("text", { class: "name", x, y: BASELINE + 6 }, name),
-    s("text", { x, y: BASELINE + 22 }, shape.join(" × ")),
-    s("text", { x, y: BASELINE + 38 }, after.join(", ")),
-  ];
+function drawLabels(x, stage) {
+  return labelsOf(stage).map((label, line) =>
+    s("text", { class: line ? null : "name", x, y: BASELINE + 6 + 16 * line }, label));
+}
+
+function labelsOf({ name, shape, after }) {
+  return [name, shape.join(" × "), after.join(", ")];
 }
 
 function describe(stages) {
