@@ -112,9 +112,13 @@ def delete_job(job_id: int) -> Call[None]:
 
 
 def change_job(job_id: int, verb: str) -> Call[schemas.JobRecord]:
-    """`verb` is cancel, pause or resume. A second resume would be refused, so it is not sent."""
+    """`verb` is cancel, pause, resume or retry.
+
+    A second resume or retry would be refused, so neither is sent again once it may have arrived.
+    """
+    is_repeatable = verb in {"cancel", "pause"}
     path = _path("jobs", job_id, verb)
-    return Call("POST", path, _read_as(schemas.JobRecord), is_repeatable=verb != "resume")
+    return Call("POST", path, _read_as(schemas.JobRecord), is_repeatable=is_repeatable)
 
 
 def list_metrics(job_id: int, cursor: str | None) -> Call[schemas.MetricPage]:
@@ -243,6 +247,23 @@ def list_workers() -> Call[schemas.WorkerList]:
 
 def check_readiness() -> Call[schemas.Readiness]:
     return _get(schemas.Readiness, "health", "ready")
+
+
+def measure_storage() -> Call[schemas.Storage]:
+    return _get(schemas.Storage, "storage")
+
+
+def explain_prediction(
+    picture: bytes, model: str | None, class_name: str | None
+) -> Call[schemas.Explanation]:
+    return Call(
+        "POST",
+        "/explain",
+        _read_as(schemas.Explanation),
+        query={"model": model, "class": class_name},
+        content=picture,
+        headers={"Content-Type": "application/octet-stream"},
+    )
 
 
 def predict_one(picture: bytes, model: str | None, top_k: int | None) -> Call[schemas.PredictReply]:

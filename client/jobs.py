@@ -42,8 +42,8 @@ class JobOperations(JobRecord):
     ) -> Flow[JobRecord]:
         """Wait until the job has succeeded, and return it.
 
-        `progress=True` shows a live display on standard error (needs a terminal or a notebook); a
-        function instead is called with each `JobUpdate`.
+        `progress=True` draws on standard error where that is a terminal, and else writes a line for
+        each piece of news; a function instead is called with each `JobUpdate`.
         Raises JobFailedError, JobCancelledError, WaitTimeoutError, ConnectionFailedError.
         """
         return job_flows.wait_for(self, _choose_display(progress=progress), timeout_seconds)
@@ -62,6 +62,11 @@ class JobOperations(JobRecord):
     def resume(self) -> Flow[JobRecord]:
         """Queue a paused job again."""
         return ask(calls.change_job(self.id, "resume"))
+
+    @job_operation
+    def retry(self) -> Flow[JobRecord]:
+        """Queue a failed job again; it goes on from its last checkpoint."""
+        return ask(calls.change_job(self.id, "retry"))
 
     @operation
     def delete(self) -> Flow[None]:

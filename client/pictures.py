@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from client import calls
 from client.errors import ProblemError, UnexpectedReplyError
 from client.flows import Flow, Item, Items, ask
-from client.schemas import ClassifiedPicture, ImageError, Prediction, PredictReply
+from client.schemas import ClassifiedPicture, Explanation, ImageError, Prediction, PredictReply
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 # Small enough that other clients get their turn, large enough that the network dominates.
@@ -50,12 +50,20 @@ def find_pictures(path: Path) -> list[Path]:
 
 def predict_one(picture: Picture, model: str | None, top_k: int | None) -> Flow[Prediction]:
     """Classify one picture. Raises InvalidRequestError where it is none, OSError on a bad file."""
-    if isinstance(picture, NamedPicture):
-        picture = picture.data
-    data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-    reply = yield from ask(calls.predict_one(data, model, top_k))
+    reply = yield from ask(calls.predict_one(_read(picture), model, top_k))
     (result,) = reply.predictions
     return Prediction.model_validate(result)
+
+
+def explain(picture: Picture, model: str | None, class_name: str | None) -> Flow[Explanation]:
+    """Show what spoke for a class. Raises as `predict_one`."""
+    return ask(calls.explain_prediction(_read(picture), model, class_name))
+
+
+def _read(picture: Picture) -> bytes:
+    if isinstance(picture, NamedPicture):
+        return picture.data
+    return picture if isinstance(picture, bytes) else Path(picture).read_bytes()
 
 
 def predict_many(

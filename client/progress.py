@@ -37,7 +37,7 @@ class ProgressDisplay:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live = Live(
                 get_renderable=self._draw,
                 console=self._console,

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from client.spec import TrainingSpec
 
@@ -66,7 +66,12 @@ class JobRecord(Reply):
     model_name: str
     model: PublishedModel | None = None
     attempt: int
+    crashes: int = 0
     worker_id: str | None = None
+    max_run_seconds: float | None = None
+    max_wait_seconds: float | None = None
+    run_seconds: float = 0.0
+    checkpoint_bytes: int = 0
     progress: JobProgress | None = None
     error: JobError | None = None
     waiting_reason: str | None = None
@@ -347,6 +352,17 @@ class Readiness(Reply):
     workers_alive: int
 
 
+class Storage(Reply):
+    """Bytes that are stored, and room for more; null where the database is no file."""
+
+    database_bytes: int | None
+    unused_bytes: int | None
+    checkpoints_bytes: int
+    models_bytes: int
+    free_bytes: int
+    artifacts_free_bytes: int
+
+
 class RankedClass(Reply):
     """One class of the ranking; `probability` is from 0 to 1."""
 
@@ -363,6 +379,20 @@ class Prediction(RankedClass):
 
     top_k: list[RankedClass]
     probabilities: dict[str, float]
+
+
+class Explanation(RankedClass):
+    """What in a picture spoke for a class. `image` is the picture with the heat map, a PNG.
+
+    `heat_map` has one number a pixel of the model's input, row by row: from -1 (spoke against the
+    class) to 1 (spoke for it).
+    """
+
+    model: str
+    version: int
+    method: str
+    heat_map: list[list[float]]
+    image: Base64Bytes
 
 
 class ImageError(Reply):
@@ -383,9 +413,7 @@ class PredictReply(Reply):
 class ClassifiedPicture(Reply):
     """One of several pictures that were sent: it has a `prediction` or an `error`."""
 
-    source: str = Field(
-        description="Path of the picture, or its place in the request where it came as bytes."
-    )
+    source: str = Field(description="Path of the picture, or its place where it came as bytes.")
     model: str | None = Field(description="Name of the model that answered.")
     version: int | None
     prediction: Prediction | None

@@ -26,6 +26,7 @@ from client.schemas import (
     Alias,
     ClassifiedPicture,
     Dataset,
+    Explanation,
     JobRecord,
     Model,
     ModelSummary,
@@ -34,6 +35,7 @@ from client.schemas import (
     Prediction,
     Readiness,
     Recipe,
+    Storage,
     Worker,
 )
 from client.spec import TrainingSpec
@@ -51,6 +53,8 @@ class TenfoldOperations:
         *,
         model: str | None = None,
         priority: int | None = None,
+        max_run_seconds: float | None = None,
+        max_wait_seconds: float | None = None,
         idempotency_key: str | None = None,
         **spec: Unpack[TrainingSpec],
     ) -> Flow[JobRecord]:
@@ -58,8 +62,16 @@ class TenfoldOperations:
 
         Sending again after a broken connection never makes two jobs, because every submission
         has an idempotency key; give your own to make that true across restarts of your program.
+        `max_run_seconds` and `max_wait_seconds` (in the queue) fail the job when they are over.
         """
-        own = {"recipe": recipe, "model": model, "priority": priority, **spec}
+        own = {
+            "recipe": recipe,
+            "model": model,
+            "priority": priority,
+            "max_run_seconds": max_run_seconds,
+            "max_wait_seconds": max_wait_seconds,
+            **spec,
+        }
         body = {name: value for name, value in own.items() if value is not None}
         return ask(calls.submit_job(body, idempotency_key or str(uuid.uuid4())))
 
@@ -182,6 +194,16 @@ class TenfoldOperations:
         return pictures.predict_many(pictures_or_folders, model, top_k)
 
     @operation
+    def explain(
+        self, picture: Picture, *, model: str | None = None, class_name: str | None = None
+    ) -> Flow[Explanation]:
+        """Show what in a picture spoke for a class, by default the most probable one.
+
+        Raises ConflictError where the service lacks its extra `explain`.
+        """
+        return pictures.explain(picture, model, class_name)
+
+    @operation
     def list_datasets(self) -> Flow[list[Dataset]]:
         """Return the data sets that can be trained on."""
         return (yield from ask(calls.list_datasets())).items
@@ -237,6 +259,11 @@ class TenfoldOperations:
     def check_readiness(self) -> Flow[Readiness]:
         """Return whether the service can do its work, and how many workers are alive."""
         return ask(calls.check_readiness())
+
+    @operation
+    def measure_storage(self) -> Flow[Storage]:
+        """Return how many bytes are stored, and how many more would fit."""
+        return ask(calls.measure_storage())
 
 
 class Tenfold(TenfoldOperations, Synchronous):

@@ -24,7 +24,7 @@ jobs_argument = click.argument(
 
 @click.group(cls=TenfoldGroup)
 def jobs() -> None:
-    """List, show, cancel, pause, resume and delete jobs."""
+    """List, show, cancel, pause, resume, retry and delete jobs."""
 
 
 @jobs.command("list")
@@ -88,6 +88,13 @@ def pause_jobs(job_ids: tuple[int, ...]) -> None:
 def resume_jobs(job_ids: tuple[int, ...]) -> None:
     """Let paused jobs go on from their last checkpoint."""
     _change(job_ids, lambda job: job.resume())
+
+
+@jobs.command("retry")
+@jobs_argument
+def retry_jobs(job_ids: tuple[int, ...]) -> None:
+    """Queue failed jobs again; they go on from their last checkpoint."""
+    _change(job_ids, lambda job: job.retry())
 
 
 @jobs.command("delete")

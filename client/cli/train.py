@@ -44,6 +44,8 @@ class TrainCommand(TenfoldCommand):
 @click.argument("recipe", default="tutorial", shell_complete=complete_recipe)
 @click.option("--model", help="Name to publish the model under. [default: DATASET-RECIPE]")
 @click.option("--priority", type=int, help="Queued jobs of higher priority run first.")
+@click.option("--max-run-seconds", type=float, help="Longest time of training; then it fails.")
+@click.option("--max-wait-seconds", type=float, help="Longest time in the queue; then it fails.")
 @click.option(
     "--set",
     "assignments",
@@ -57,10 +59,12 @@ class TrainCommand(TenfoldCommand):
 )
 def train(
     recipe: str,
+    *,
     model: str | None,
     priority: int | None,
+    max_run_seconds: float | None,
+    max_wait_seconds: float | None,
     assignments: tuple[str, ...],
-    *,
     detach: bool,
     cancel_on_interrupt: bool,
     **spec: Any,
@@ -73,7 +77,14 @@ def train(
     shell = get_shell()
     fields = {name: value for name, value in spec.items() if value is not None}
     fields |= dict(_parse_assignment(text) for text in assignments)
-    job = shell.client.submit_job(recipe, model=model, priority=priority, **fields)
+    job = shell.client.submit_job(
+        recipe,
+        model=model,
+        priority=priority,
+        max_run_seconds=max_run_seconds,
+        max_wait_seconds=max_wait_seconds,
+        **fields,
+    )
     if detach:
         _print_job(shell, job)
         return ExitCode.OK

@@ -21,12 +21,14 @@ NOT_OURS = {
 }
 # The client's calls whose name is not that of the one operation they stand for.
 MANY_NAMES = {
-    "change_job": {"cancel_job", "pause_job", "resume_job"},
+    "change_job": {"cancel_job", "pause_job", "resume_job", "retry_job"},
     "follow_events": {"list_events"},
     "predict_one": {"predict"},
     "predict_many": {"predict"},
 }
 OUR_TAGS = {"jobs", "models", "datasets", "networks", "recipes", "workers", "health", "predictions"}
+# Of a request, what says nothing of the training itself: arguments of their own.
+NO_SPEC_FIELDS = {"recipe", "model", "priority", "max_run_seconds", "max_wait_seconds"}
 # The service's reply → the client's.
 REPLIES: dict[str, type[BaseModel]] = {
     "JobReply": schemas.JobRecord,
@@ -48,6 +50,8 @@ REPLIES: dict[str, type[BaseModel]] = {
     "NetworkReply": schemas.Network,
     "WorkerReply": schemas.Worker,
     "Readiness": schemas.Readiness,
+    "StorageReply": schemas.Storage,
+    "Explanation": schemas.Explanation,
     "RankedClass": schemas.RankedClass,
 }
 
@@ -78,7 +82,7 @@ def test_every_operation_of_the_service_has_a_call(document: dict[str, Any]) -> 
 
 def test_a_request_has_every_field_of_the_services(document: dict[str, Any]) -> None:
     fields = document["components"]["schemas"]["JobRequest"]["properties"]
-    offered = set(fields) - {"recipe", "model", "priority"}
+    offered = set(fields) - NO_SPEC_FIELDS
     missing = offered - set(list_spec_fields())
     assert missing == set(), "add them to client/spec.py (and so to `tenfold train`)"
     assert set(list_spec_fields()) - offered == set(), "the service has no such field"

@@ -89,3 +89,11 @@ def test_pictures_are_classified_asynchronously(url: str, client: Tenfold, pictu
             assert [result.prediction for result in results] == [client.predict(picture)] * 2
 
     asyncio.run(use())
+
+
+def test_an_explanation_is_numbers_and_a_picture(client: Tenfold, picture: bytes) -> None:
+    pytest.importorskip("xaitk_saliency", reason="needs the extra `explain`")
+    explanation = client.explain(picture)
+    assert explanation.class_name == client.predict(picture).class_name
+    assert len(explanation.heat_map) == 32
+    assert Image.open(io.BytesIO(explanation.image)).format == "PNG"
