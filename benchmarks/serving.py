@@ -153,6 +153,11 @@ def measure_server(
                         measurement.rates.append(rate)
                         measurement.medians_ms.append(p50)
                         measurement.p99_ms.append(p99)
+                    print(
+                        f"{network}, {server.name}, {kind}, {connections} connections: "
+                        f"{measurement.rate:.0f} requests/s, p50 {measurement.p50_ms:.2f} ms",
+                        file=sys.stderr,
+                    )
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"{server.name} is left out: {error}", file=sys.stderr)
 
