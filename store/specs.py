@@ -22,7 +22,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 Compilation = Literal["off", "default", "reduce_overhead", "max_autotune"]
 TestTimeAugmentation = Literal["none", "flip", "flip_shift"]
-Parallelism = Literal["auto", "single", "data_parallel"]
+Parallelism = Literal["auto", "single", "data_parallel", "distributed"]
 
 # One pattern for everything a user may name; such a name is safe in a URL and in a path.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -116,7 +116,9 @@ class TrainingSpec(BaseModel):
         description="torch.compile mode of the training step; `reduce_overhead` uses CUDA graphs.",
     )
     parallelism: Parallelism = Field(
-        default="auto", description="`data_parallel` splits each batch over all GPUs."
+        default="auto",
+        description="`data_parallel` splits each batch over all GPUs in one process; "
+        "`distributed` runs one process a GPU, or two on the CPU.",
     )
     ema_decay: float = Field(
         default=0.0,

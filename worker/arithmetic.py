@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from store.specs import MemoryFormat, Precision, TrainingSpec
-from worker import precision
+from worker import parallel, precision
 from worker.reports import Notice
 
 _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -73,7 +73,7 @@ def choose(spec: TrainingSpec, network: nn.Module, images: Tensor) -> Arithmetic
     key = (type(network), images.shape, images.device, *candidates)
     if key not in _measured:
         _measured[key] = _measure(candidates, network, images)
-    return _measured[key]
+    return parallel.agree(_measured[key])
 
 
 def _list_candidates(spec: TrainingSpec) -> Iterator[Arithmetic]:

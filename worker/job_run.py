@@ -22,10 +22,13 @@ from store.reports import EpochReport, StepReport
 from store.settings import Settings
 from worker import datasets
 from worker.datasets import LoadStoppedError
+from worker.distributed import DistributedTraining
 from worker.export import export
 from worker.pulse import Lease, StopReason
 from worker.reports import CheckpointDue, Notice, Report
 from worker.training import Training
+
+AnyTraining = Training | DistributedTraining
 
 _OS_ADVICE = {
     errno.ENOSPC: "free some space on the disk of the data folder and of the temporary folder",
@@ -90,9 +93,10 @@ class JobRun:
             jobs.get_owned(session, self.claim)
             events.append(session, self.claim.job_id, kind, message, data)
 
-    def _prepare(self, dataset: PackedDataset, lease: Lease) -> Training:
+    def _prepare(self, dataset: PackedDataset, lease: Lease) -> AnyTraining:
         resume = self._read_checkpoint()
-        training = Training(
+        kind = DistributedTraining if self.claim.spec.parallelism == "distributed" else Training
+        training = kind(
             self.claim.spec,
             dataset,
             self.device,
@@ -158,7 +162,7 @@ class JobRun:
                 {"checkpoint": checkpoint_id},
             )
 
-    def _take(self, report: Report, training: Training) -> None:
+    def _take(self, report: Report, training: AnyTraining) -> None:
         if isinstance(report, Notice):
             self.notify(report.kind, report.message, report.data)
         elif isinstance(report, CheckpointDue):
@@ -187,7 +191,7 @@ class JobRun:
         self._unwritten.clear()
         self._flushed_at = monotonic()
 
-    def _save_checkpoint(self, training: Training) -> None:
+    def _save_checkpoint(self, training: AnyTraining) -> None:
         self._flush()
         state = training.state()
         # Within an epoch nobody has looked at the test images.
@@ -204,7 +208,7 @@ class JobRun:
                 kept=self.settings.checkpoints_kept,
             )
 
-    def _publish(self, training: Training, dataset: PackedDataset) -> None:
+    def _publish(self, training: AnyTraining, dataset: PackedDataset) -> None:
         """Export, then end the job and publish its model in one transaction."""
         with TemporaryDirectory(prefix="tenfold-export-") as folder:
             export(training.result, self.claim.spec, dataset, self.device, Path(folder))

@@ -1,13 +1,17 @@
 """The device of a job, and the splitting of each batch over several GPUs."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from store.errors import TrainingError
 from store.specs import TrainingSpec
 from worker.reports import Notice
+
+T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
@@ -28,16 +32,29 @@ def choose_device(name: str) -> torch.device:
 
 
 def wrap(network: nn.Module, spec: TrainingSpec, device: torch.device) -> nn.Module:
-    """Return `network`, or nn.DataParallel around it where several GPUs are to share a batch.
+    """Return `network`, or what splits each batch around it where several are to share it.
 
     As in the lesson, `auto` uses every GPU that is present. A device with a number (`cuda:1`)
     keeps the job on that one; without CUDA the network passes through.
     """
+    if dist.is_available() and dist.is_initialized():
+        return DistributedDataParallel(
+            network, device_ids=[device.index] if device.type == "cuda" else None
+        )
     several = device == torch.device("cuda") and torch.cuda.device_count() > 1
     # Replicas would run a compiled network uncompiled.
     if spec.parallelism == "single" or spec.compilation != "off" or not several:
         return network
     return nn.DataParallel(network)
+
+
+def agree(value: T) -> T:
+    """Return the first process's value in every process that shares the job."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
 
 
 def observe_replicas(model: nn.Module, network: nn.Module, images: Tensor) -> Notice:
