@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from store.errors import ArtifactError
 from store.images import Pixels
 
-# A run below this many seconds is too short to gain from a second thread, or to measure.
-_WORTH_THREADS_SECONDS = 0.0002
+# Where one thread runs a full batch in less, the time goes into HTTP and decoding, and these need
+# the other cores more than the network does.
+_WORTH_THREADS_SECONDS = 0.02
 _REPEATS = 3
 
 

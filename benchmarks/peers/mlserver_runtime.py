@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -28,13 +29,19 @@ class Classifier(MLModel):
         return InferenceResponse(model_name=self.name, outputs=[output])
 
 
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 if __name__ == "__main__":
     port, network = int(sys.argv[2]), sys.argv[4]
     folder = Path(tempfile.mkdtemp(prefix="mlserver-"))
     settings = {
         "http_port": port,
-        "grpc_port": port + 1,
-        "metrics_port": port + 2,
+        "grpc_port": find_free_port(),
+        "metrics_port": find_free_port(),
         "host": "127.0.0.1",
         "parallel_workers": 0,
     }
