@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job test lint types contracts format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation test lint types contracts format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -30,6 +30,15 @@ demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: im
 
 benchmark-main-job: $(ready) ## the main job over HTTP beside the classic script (CIFAR10=/folder)
 	@$(bin)/python benchmarks/main_job.py "$(CIFAR10)"
+
+benchmark-quick: $(ready) ## recipe quick, time to accuracy beside the classic script (CIFAR10=/folder)
+	@$(bin)/python benchmarks/time_to_accuracy.py "$(CIFAR10)" --classic
+
+benchmark-speed94: $(ready) ## recipe speed94 on a GPU (CIFAR10=/folder REFERENCE=/script.py)
+	@$(bin)/python benchmarks/speed94.py "$(CIFAR10)" $(if $(REFERENCE),--reference "$(REFERENCE)")
+
+benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate (CIFAR10=/folder)
+	@$(bin)/python benchmarks/utilisation.py "$(CIFAR10)"
 
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from surroundings import describe_surroundings, load_dataset
+from surroundings import describe_surroundings, open_cifar10
 
 from store.packed import PackedDataset
 from store.reports import EpochReport
@@ -71,11 +71,11 @@ def run_reference(script: Path, count: int) -> list[Run]:
 def main() -> None:
     options = _parse()
     device = choose_device(options.device)
-    dataset = load_dataset(options.data, "cifar10")
     runs = []
-    for seed in range(options.runs + 1):
-        request = JobRequest(recipe="speed94", seed=seed, compilation=options.compilation)
-        runs.append(run_ours(request.resolve(), dataset, device))
+    with open_cifar10(options.folder) as dataset:
+        for seed in range(options.runs + 1):
+            request = JobRequest(recipe="speed94", seed=seed, compilation=options.compilation)
+            runs.append(run_ours(request.resolve(), dataset, device))
     cold, warm = runs[0], runs[1:]
     print("                n   median s   least   most   mean accuracy (test-time augmentation)")
     _print_row("speed94", warm)
@@ -103,7 +103,7 @@ def _median(runs: list[Run]) -> float:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the data folder")
+    parser.add_argument("folder", type=Path, help="holds train/<class>/ and test/<class>/")
     parser.add_argument("--runs", type=int, default=20, help="timed runs of each")
     parser.add_argument("--reference", type=Path, help="path of the reference script")
     parser.add_argument(

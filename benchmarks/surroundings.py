@@ -1,7 +1,10 @@
 """What every table of a benchmark ends with: machine, versions, seed."""
 
+import contextlib
 import os
 import platform
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,6 +23,15 @@ def describe_surroundings() -> str:
         f"{device}; {torch.get_num_threads()} threads; Python {platform.python_version()}, "
         f"torch {torch.__version__}"
     )
+
+
+@contextlib.contextmanager
+def open_cifar10(folder: Path) -> Iterator[PackedDataset]:
+    """The images in `folder` (train/<class>/, test/<class>/), packed into a temporary place."""
+    with tempfile.TemporaryDirectory(prefix="tenfold-benchmark-") as data:
+        (Path(data) / "datasets").mkdir()
+        (Path(data) / "datasets" / "cifar10").symlink_to(folder.resolve())
+        yield load_dataset(Path(data), "cifar10")
 
 
 def load_dataset(data: Path, name: str) -> PackedDataset:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import classic
 import torch
-from surroundings import describe_surroundings, load_dataset
+from surroundings import describe_surroundings, open_cifar10
 
 from store.packed import PackedDataset
 from store.reports import StepReport
@@ -68,22 +68,22 @@ def measure(
 
 def main() -> None:
     options = _parse()
-    dataset = load_dataset(options.data, options.dataset)
     device = choose_device(options.device)
-    classic_result = classic.train(options.classic) if options.classic else None
+    classic_result = classic.train(options.folder) if options.classic else None
     curves = []
-    for seed in range(options.seeds):
-        spec = _specify(options, seed)
-        curve = measure(spec, dataset, device, min(options.targets))
-        curves.append(curve)
-        points = "  ".join(f"{p.seconds:.1f} s {p.accuracy:.1%}" for p in curve.points)
-        print(f"seed {seed}: {points}", flush=True)
+    with open_cifar10(options.folder) as dataset:
+        for seed in range(options.seeds):
+            spec = _specify(options, seed)
+            curve = measure(spec, dataset, device, min(options.targets))
+            curves.append(curve)
+            points = "  ".join(f"{p.seconds:.1f} s {p.accuracy:.1%}" for p in curve.points)
+            print(f"seed {seed}: {points}", flush=True)
     _print_table(options, curves, classic_result)
     print(describe_surroundings())
 
 
 def _specify(options: argparse.Namespace, seed: int) -> TrainingSpec:
-    fields = {"dataset": options.dataset, "report_every_steps": options.report_every_steps}
+    fields = {"report_every_steps": options.report_every_steps}
     if options.epochs:
         fields["epochs"] = options.epochs
     return JobRequest(recipe=options.recipe, seed=seed, **fields).resolve()
@@ -92,7 +92,7 @@ def _specify(options: argparse.Namespace, seed: int) -> TrainingSpec:
 def _print_table(
     options: argparse.Namespace, curves: list[Curve], classic_result: classic.Result | None
 ) -> None:
-    print(f"\n{options.recipe}, {options.dataset}, n = {len(curves)}")
+    print(f"\n{options.recipe}, n = {len(curves)}")
     if classic_result is not None:
         print(f"classic script: {classic_result.seconds:.1f} s, {classic_result.accuracy:.2%}")
     targets = list(options.targets)
@@ -120,17 +120,14 @@ def _print_table(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the data folder")
-    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("folder", type=Path, help="holds train/<class>/ and test/<class>/")
     parser.add_argument("--recipe", choices=list(RECIPES), default="quick")
     parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to n - 1")
     parser.add_argument("--targets", type=float, nargs="+", default=[0.547, 0.88, 0.9])
     parser.add_argument("--report-every-steps", type=int, default=5)
     parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--classic", type=Path, help="image folder: also run the classic script on it"
-    )
+    parser.add_argument("--classic", action="store_true", help="run the classic script first")
     return parser.parse_args()
 
 

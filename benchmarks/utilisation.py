@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import torch
-from surroundings import describe_surroundings, load_dataset
+from surroundings import describe_surroundings, open_cifar10
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from store.packed import PackedDataset
 from store.reports import StepReport
-from store.specs import RECIPES, JobRequest, TrainingSpec
+from store.specs import RECIPES, JobRequest, RecipeName, TrainingSpec
 from worker.parallel import choose_device
 from worker.reports import Notice
 from worker.training import Training
@@ -63,27 +63,28 @@ def measure_rate(spec: TrainingSpec, dataset: PackedDataset, device: torch.devic
 def main() -> None:
     options = _parse()
     device = choose_device(options.device)
-    dataset = load_dataset(options.data, options.dataset)
     print("recipe     format  images/s  GFLOP/image  GFLOP/s  matrix product GFLOP/s  share")
-    for name in options.recipes:
-        request = JobRequest(
-            recipe=name, dataset=options.dataset, start_scale=1, report_every_steps=5
-        )
-        spec = request.resolve()
-        probe = Training(spec, dataset, device, should_stop=lambda: True)
-        chosen = _read_precision(probe, spec)
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
-        limit = measure_matrix_rate(device, dtype)
-        side = min(dataset.height, dataset.width)
-        operations = count_operations(probe.network, side, dataset.channels, device)
-        rate = measure_rate(spec, dataset, device)
-        achieved = rate * operations
-        print(
-            f"{name:10} {chosen:6} {rate:9,.0f} {operations / 1e9:12.3f} "
-            f"{achieved / 1e9:8,.0f} {limit / 1e9:23,.0f} {achieved / limit:6.1%}",
-            flush=True,
-        )
+    with open_cifar10(options.folder) as dataset:
+        for name in options.recipes:
+            _print_row(name, dataset, device)
     print(f"n = 1 run of 5 reports each, seed 0; {describe_surroundings()}")
+
+
+def _print_row(name: RecipeName, dataset: PackedDataset, device: torch.device) -> None:
+    spec = JobRequest(recipe=name, start_scale=1, report_every_steps=5).resolve()
+    probe = Training(spec, dataset, device, should_stop=lambda: True)
+    chosen = _read_precision(probe, spec)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
+    limit = measure_matrix_rate(device, dtype)
+    side = min(dataset.height, dataset.width)
+    operations = count_operations(probe.network, side, dataset.channels, device)
+    rate = measure_rate(spec, dataset, device)
+    achieved = rate * operations
+    print(
+        f"{name:10} {chosen:6} {rate:9,.0f} {operations / 1e9:12.3f} "
+        f"{achieved / 1e9:8,.0f} {limit / 1e9:23,.0f} {achieved / limit:6.1%}",
+        flush=True,
+    )
 
 
 def _read_precision(training: Training, spec: TrainingSpec) -> str:
@@ -100,8 +101,7 @@ def _wait_for(device: torch.device) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the data folder")
-    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("folder", type=Path, help="holds train/<class>/ and test/<class>/")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["quick"])
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
