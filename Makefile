@@ -12,7 +12,7 @@ compile := $(bin)/uv pip compile pyproject.toml --universal --python-version 3.1
 TESTS ?=
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(ready): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
