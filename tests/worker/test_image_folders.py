@@ -159,13 +159,16 @@ def test_the_fingerprint_changes_with_every_change_of_a_file(tmp_path: Path) -> 
 
     os.utime(picture, ns=(1, 1))
     seen.append(ImageFolder(tmp_path).fingerprint())
+    write_picture(picture, (31, 31))
+    os.utime(picture, ns=(1, 1))
+    seen.append(ImageFolder(tmp_path).fingerprint())
     picture.rename(picture.with_name("9.png"))
     seen.append(ImageFolder(tmp_path).fingerprint())
     write_picture(tmp_path / "test" / "red" / "9.png")
     seen.append(ImageFolder(tmp_path).fingerprint())
     (tmp_path / "test" / "red" / "0.png").unlink()
     seen.append(ImageFolder(tmp_path).fingerprint())
-    assert len(set(seen)) == 5
+    assert len(set(seen)) == 6
 
 
 def test_reading_stops_when_it_should(tmp_path: Path) -> None:
