@@ -88,9 +88,12 @@ class ProgressDisplay:
             return
         # A metric may be newer than the progress that came with the job.
         step = max([progress.step, *(metric.step for metric in update.steps)])
+        # After the last step the model is still to be exported, evaluated and written.
+        is_trained = step >= progress.steps and not job.status.is_ended
+        epoch = f"epoch {progress.epoch} of {progress.epochs}"
         self._bar.update(
             self._task,
-            description=f"epoch {progress.epoch} of {progress.epochs}",
+            description="publishing the model" if is_trained else epoch,
             total=progress.steps,
             completed=step,
             details=self._describe_pace(job),
@@ -107,7 +110,7 @@ class ProgressDisplay:
             parts.append(f"accuracy {self._accuracy:.1%}")
         if progress.images_per_second is not None:
             parts.append(f"{progress.images_per_second:,.0f} images/s")
-        if progress.seconds_left is not None and not job.status.is_ended:
+        if progress.seconds_left and not job.status.is_ended:
             parts.append(f"{format_seconds(progress.seconds_left)} left")
         return "  ".join(parts)
 

@@ -49,7 +49,9 @@ def _draw_header(columns: int, label_width: int, cell_width: int) -> Text:
 def _draw_cell(share: float, width: int, console: Console, *, is_right: bool) -> Text:
     number = f"{share * 100:.0f}".rjust(width) if width >= _NUMBER_WIDTH else ""
     if console.color_system is not None and not console.no_color:
-        return Text(number or " " * width, style=_choose_style(share, is_right=is_right))
+        # A colour says what a nought would.
+        text = number if share else ""
+        return Text(text.rjust(width), style=_choose_style(share, is_right=is_right))
     if not console.is_terminal and number:
         return Text(number)
     shade = _SHADES[min(len(_SHADES) - 1, round(share * (len(_SHADES) - 1) + 0.3))]

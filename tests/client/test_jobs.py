@@ -1,7 +1,9 @@
 """Jobs through the client: submitted, waited for, followed, stopped."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
+from typing import assert_type
 
 import pytest
 
@@ -17,6 +19,7 @@ from client import (
     WaitTimeoutError,
 )
 from client.jobs import AsyncJob
+from client.schemas import ModelSummary, Report
 from tests.acceptance.conftest import Stack
 from tests.client.conftest import TRAINED
 from tests.client.unreliable_proxy import UnreliableProxy
@@ -137,6 +140,23 @@ def test_the_same_operations_are_awaited(url: str, trained_job: Job) -> None:
             assert trained_job.id in [listed.id async for listed in client.list_jobs()]
 
     asyncio.run(use())
+
+
+def test_type_checkers_know_what_each_client_returns(url: str, trained_job: Job) -> None:
+    """mypy reads this test too: `assert_type` fails there."""
+
+    async def use() -> None:
+        async with AsyncTenfold(url) as client:
+            job = assert_type(await client.get_job(trained_job.id), AsyncJob)
+            assert_type(await job.get_report(), Report)
+            assert_type(client.list_models(), AsyncIterator[ModelSummary])
+
+    asyncio.run(use())
+    with Tenfold(url) as client:
+        job = assert_type(client.get_job(trained_job.id), Job)
+        assert_type(job.get_report(), Report)
+        assert_type(client.list_jobs(), Iterator[Job])
+        assert_type(client.list_models(), Iterator[ModelSummary])
 
 
 def test_many_jobs_are_awaited_at_once(idle_stack: Stack) -> None:

@@ -1,11 +1,12 @@
 """What a person sees in a terminal while a job trains, and what Ctrl-C does."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from client import Job, JobStatus, Tenfold
+from client import ConflictError, Job, JobStatus, Tenfold
 from tests.client.terminal import CTRL_C, Terminal
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,7 +33,9 @@ def newest_job(client: Tenfold) -> Iterator[Callable[[], Job]]:
     yield lambda: next(client.list_jobs())
     for job in client.list_jobs():
         if not job.status.is_ended:
-            job.cancel()
+            # It may end just now.
+            with suppress(ConflictError):
+                job.cancel()
 
 
 def test_a_job_that_trains_is_shown_with_loss_pace_and_time_left(
@@ -43,6 +46,7 @@ def test_a_job_that_trains_is_shown_with_loss_pace_and_time_left(
     terminal.wait_for(r"epoch 1 of 2 .*%.*loss \d\.\d{3}  [\d,]+ images/s  \d+:\d\d left")
     terminal.wait_for(r"loss [▁▂▃▄▅▆▇█]{2,} \d\.\d{3}")
     terminal.wait_for(r"epoch 1 of 2: accuracy \d+\.\d% on the test images")
+    terminal.wait_for("publishing the model")
     assert terminal.wait() == 0
     assert "shown@1" in terminal.text
     assert "tenfold report" in terminal.text
