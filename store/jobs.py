@@ -142,6 +142,8 @@ def claim(session: Session, worker_id: str) -> Claim | None:
 def get_owned(session: Session, claim: Claim) -> Job:
     """Return the claimed job, locked for this transaction.
 
+    Whoever writes is alive, so this counts as a heartbeat: writes that follow each other closely
+    must not keep the pulse from its turn and then be taken for silence.
     Raises StaleAttemptError when the job has ended, was given back, or has a newer attempt:
     whatever the caller was about to write must not be written.
     """
@@ -150,6 +152,7 @@ def get_owned(session: Session, claim: Claim) -> Job:
         raise StaleAttemptError(
             f"Attempt {claim.attempt} of job {claim.job_id} no longer owns the job."
         )
+    job.heartbeats += 1
     return job
 
 
@@ -171,7 +174,6 @@ def heartbeat(
     Raises StaleAttemptError when the job belongs to somebody else by now.
     """
     job = get_owned(session, claim)
-    job.heartbeats += 1
     job.progress = progress
     if run_seconds is not None:
         job.run_seconds = run_seconds

@@ -1,6 +1,7 @@
 """A silent worker is noticed by a clock that nobody can set."""
 
 from store import jobs
+from store.artifacts import ArtifactStore
 from store.database import Database
 from store.jobs import Claim
 from store.leases import LeaseObserver, QueueObserver
@@ -32,6 +33,19 @@ def test_a_heartbeat_renews_the_lease(database: Database, claim: Claim) -> None:
     for clock.seconds in range(0, 200, 5):
         with database.writing() as session:
             jobs.heartbeat(session, claim, None)
+        with database.reading() as session:
+            assert observer.find_abandoned(session) == []
+
+
+def test_a_write_of_the_worker_renews_the_lease(
+    database: Database, artifacts: ArtifactStore, claim: Claim
+) -> None:
+    clock = Clock()
+    observer = LeaseObserver(30, clock)
+    for clock.seconds in range(0, 200, 20):
+        with database.writing() as session:
+            state = {"state": b"x"}
+            jobs.add_checkpoint(session, artifacts, claim, state, epoch=0, step=1)
         with database.reading() as session:
             assert observer.find_abandoned(session) == []
 
