@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation test lint types contracts format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos test lint types contracts format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -39,6 +39,9 @@ benchmark-speed94: $(ready) ## recipe speed94 on a GPU (CIFAR10=/folder REFERENC
 
 benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate (CIFAR10=/folder)
 	@$(bin)/python benchmarks/utilisation.py "$(CIFAR10)"
+
+chaos: $(ready) ## break everything for an hour: 1,000 kills, each page written, 10 minutes of writers
+	@TENFOLD_CHAOS=1 $(bin)/python -m pytest --capture=no --verbose tests/reliability
 
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)
