@@ -1,0 +1,165 @@
+"""Data folders with real workers that start at once, to be killed or stopped at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from store import checkpoints, events, jobs, metrics, migrations, models
+from store.artifacts import open_store
+from store.database import Database
+from store.rescue import Rescue
+from store.settings import Settings
+from store.specs import JobRequest
+from store.tables import Checkpoint, Job, JobStatus
+from tests.soundness import assert_sound
+
+ROOT = Path(__file__).parents[2]
+
+# Short, yet long enough for a worker on a machine that has much else to do.
+LEASE_SECONDS = 3.0
+# Half a second of training each; the seeds tell them apart.
+SMALL: dict[str, Any] = {
+    "dataset": "shapes",
+    "epochs": 2,
+    "batch_size": 64,
+    "report_every_steps": 7,
+}
+
+
+class Actor:
+    """The process of `worker_actor.py`."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.reliability.worker_actor"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start_worker(self, environment: dict[str, str], log: Path) -> int:
+        """Start a worker and return its process id."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        line = json.dumps({"environment": environment, "log": str(log)})
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate(timeout=30)
+
+
+class Site:
+    """One data folder, its database, and workers that start as soon as they are asked for."""
+
+    def __init__(self, folder: Path, artifacts: str, actor: Actor, **settings: float) -> None:
+        url = "database:" if artifacts == "database" else f"file://{folder}/artifacts"
+        self.settings = Settings.model_validate(
+            {
+                "data": folder,
+                "device": "cpu",
+                "artifacts_url": url,
+                "lease_seconds": LEASE_SECONDS,
+                "heartbeat_interval_seconds": 0.3,
+                "checkpoint_interval_seconds": 0.1,
+                **settings,
+            }
+        )
+        self.actor = actor
+        self.log = folder / "workers.log"
+        self.database = Database(self.settings.resolved_database_url)
+        migrations.upgrade(self.database)
+        # In the place of a service, which does the same.
+        self.rescue = Rescue(self.database, LEASE_SECONDS, self.settings.crashes_folder)
+
+    @contextmanager
+    def worker(self, signal_number: int) -> Iterator[int]:
+        """Run a worker during the block, and send it the signal at its end."""
+        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        environment = {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
+        pid = self.actor.start_worker(environment, self.log)
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal_number)
+            self.wait(lambda: not Path(f"/proc/{pid}").exists(), 60)
+
+    def submit(self, **fields: Any) -> int:
+        with self.database.writing() as session:
+            return jobs.submit(session, JobRequest(**(SMALL | fields)))[0].id
+
+    def read(self, job_id: int) -> Job:
+        with self.database.reading() as session:
+            return jobs.get(session, job_id)
+
+    def wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()
+            self.rescue.look()
+            time.sleep(0.02)
+
+    def watch(self, seconds: float) -> None:
+        """Do for a while what a service does beside a worker."""
+        until = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() > until, seconds + 1)
+
+    def finish(self, *job_ids: int) -> None:
+        """Let one worker do the rest in peace."""
+        self.retry_poisoned(*job_ids)
+        with self.worker(signal.SIGTERM):
+            self.wait(lambda: all(self.read(job_id).status.is_ended for job_id in job_ids), 300)
+        for job_id in job_ids:
+            job = self.read(job_id)
+            assert job.status is JobStatus.SUCCEEDED, job.error
+
+    def list_checkpoints(self, job_id: int) -> list[Checkpoint]:
+        with self.database.reading() as session:
+            return checkpoints.list_newest_first(session, job_id)
+
+    def retry(self, job_id: int) -> None:
+        with self.database.writing() as session:
+            jobs.retry(session, job_id)
+
+    def retry_poisoned(self, *job_ids: int) -> None:
+        for job_id in job_ids:
+            job = self.read(job_id)
+            if job.status is JobStatus.FAILED:
+                assert job.error is not None
+                assert job.error["code"] == "poison"
+                self.retry(job_id)
+
+    def collect(self, job_id: int) -> dict[str, Any]:
+        """Return all that a job computed: weights, report, predictions and metrics."""
+        with self.database.reading() as session:
+            model = models.find_of_job(session, job_id)
+            assert model is not None
+            store = open_store(self.settings.artifacts_url)
+            files = store.read_all(session, model.artifact_id)
+            steps = [
+                (row.step, row.epoch, row.loss, row.learning_rate)
+                for row in metrics.list_steps(session, job_id)
+            ]
+            epochs = [
+                (row.epoch, row.step, row.train_loss, row.train_accuracy, row.test_loss)
+                for row in metrics.list_epochs(session, job_id)
+            ]
+        names = ("weights.safetensors", "report.json", "predictions.json")
+        return {name: files[name] for name in names} | {"steps": steps, "epochs": epochs}
+
+    def count_events(self, job_id: int, kind: str) -> int:
+        with self.database.reading() as session:
+            found = events.list_page(session, job_id, limit=100_000)
+        return sum(event.kind == kind for event in found)
+
+    def check(self) -> None:
+        assert_sound(self.database, open_store(self.settings.artifacts_url))
