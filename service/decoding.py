@@ -1,4 +1,8 @@
-"""Decode large pictures in threads, before they wait for a batch, so that they delay nobody."""
+"""Where a picture is decoded: a few small ones at once, large ones in threads.
+
+To hand a picture of 32x32 to a thread takes longer than to decode it, above all because both
+threads then want the lock of the interpreter. A large one would delay everybody else.
+"""
 
 import asyncio
 import os
@@ -11,13 +15,15 @@ from store.errors import InvalidRequestError
 from store.images import Pixels
 
 # Up to here a decode takes less time than handing it to another thread and back.
-_SMALL_BYTES = 8_192
-_SMALL_PNG_PIXELS = 128 * 128
+_SMALL_BYTES = 4_096
+_SMALL_PNG_PIXELS = 64 * 64
+# More small pictures in one request are decoded where their batch runs.
+MOST_DECODED_AT_ONCE = 8
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 def is_large(item: Item) -> bool:
-    """Tell, by its first bytes, whether a picture is too much work to decode inside a batch."""
+    """Tell, by its first bytes, whether a picture takes long to decode."""
     if not isinstance(item, bytes):
         return False
     if len(item) > _SMALL_BYTES:

@@ -11,13 +11,14 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from service.context import Context
 from service.disconnects import await_connected
 from service.model_cache import LoadedModel, ModelKey
-from service.predictor import Prediction
+from service.predictor import InputShape, Item, Prediction
 from service.problems import PROBLEM_TYPES
 from service.protocol_schemas import (
     ERROR_REPLY,
@@ -52,6 +53,8 @@ LARGEST_INFER_BODY_BYTES = 64 << 20
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 _OUTPUTS = ("probabilities", "class_index", "class")
 _MICROSECONDS = 1_000_000
+# A longer body takes more than a millisecond to take apart: that is a thread's work.
+_LONG_BODY_BYTES = 1 << 14
 
 Handler = Callable[..., Coroutine[Any, Any, Response]]
 
@@ -244,16 +247,22 @@ async def _check_readiness(context: Context, reference: str) -> Response:
 
 async def _infer(request: Request, reference: str) -> Response:
     context, headers = _context(request), request.headers
-    compressed, encoding = await request.body(), headers.get("content-encoding", "")
-    body = await run_in_threadpool(inflate, compressed, encoding, LARGEST_INFER_BODY_BYTES)
-    asked, binary = await run_in_threadpool(
-        read_request, body, headers.get("inference-header-content-length")
-    )
     model = await context.loaded_models.find(reference)
-    items = await run_in_threadpool(read_items, asked, binary, model.predictor.input)
+    body = await request.body()
+    if len(body) > _LONG_BODY_BYTES or "content-encoding" in headers:
+        asked, items = await run_in_threadpool(_read_body, body, headers, model.predictor.input)
+    else:
+        asked, items = _read_body(body, headers, model.predictor.input)
     deadline_seconds = _read_deadline(asked, context.settings.predict_deadline_seconds)
     outcomes = await await_connected(request, model.predict(items, deadline_seconds))
     return _reply_outputs(asked, model, [_check(item, n) for n, item in enumerate(outcomes)])
+
+
+def _read_body(body: bytes, headers: Headers, shape: InputShape) -> tuple[InferRequest, list[Item]]:
+    """Return the request and its pictures. Raises InvalidRequestError."""
+    content = inflate(body, headers.get("content-encoding", ""), LARGEST_INFER_BODY_BYTES)
+    asked, binary = read_request(content, headers.get("inference-header-content-length"))
+    return asked, read_items(asked, binary, shape)
 
 
 def _list_versions(context: Context, name: str | None) -> list[ModelKey]:

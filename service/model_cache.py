@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from service.batching import Batcher
-from service.decoding import Decoder, count_cores, is_large
+from service.decoding import MOST_DECODED_AT_ONCE, Decoder, count_cores, is_large
 from service.engines import load_engine
 from service.memory import release_freed_memory
 from service.monitoring import BatchObserver, Monitoring
@@ -67,6 +67,8 @@ class LoadedModel:
             )
         if any(map(is_large, items)):
             items = await self._decoder.decode_large(items, self.predictor.prepare)
+        elif len(items) <= MOST_DECODED_AT_ONCE:
+            items = [self.predictor.try_prepare(item) for item in items]
         return await self.batcher.submit(items, deadline_seconds)
 
 

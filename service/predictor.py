@@ -63,14 +63,15 @@ class Predictor:
 
     def predict(self, items: Sequence[Item]) -> list[Prediction | Exception]:
         """Return a prediction, or the reason why there is none, for each item in order."""
-        prepared = [self._try_prepare(item) for item in items]
+        prepared = [self.try_prepare(item) for item in items]
         pixels = [item for item in prepared if not isinstance(item, Exception)]
         if not pixels:
             return [item for item in prepared if isinstance(item, Exception)]
         predictions = iter(rank(self.engine.run(np.stack(pixels))))
         return [item if isinstance(item, Exception) else next(predictions) for item in prepared]
 
-    def _try_prepare(self, item: Item) -> Pixels | InvalidRequestError:
+    def try_prepare(self, item: Item) -> Pixels | InvalidRequestError:
+        """Return the item as the network's input (H, W, C), or why it cannot be."""
         if not isinstance(item, bytes):
             return item
         try:
