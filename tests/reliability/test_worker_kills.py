@@ -55,17 +55,17 @@ def test_workers_killed_at_random_lose_nothing_and_do_nothing_twice(
     assert sum(killed.read(job_id).attempt for job_id in job_ids) > len(job_ids)
 
 
-@pytest.mark.parametrize("artifacts", ["database", "folder"])
+TUTORIAL: dict[str, Any] = {"recipe": "tutorial", "epochs": 1, "batch_size": 1}
+QUICK: dict[str, Any] = {"recipe": "quick", "epochs": 1, "batch_size": 50}
+
+
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        {"recipe": "tutorial", "epochs": 1, "batch_size": 1},
-        {"recipe": "quick", "epochs": 2, "batch_size": 25},
-    ],
-    ids=lambda fields: fields["recipe"],
+    ("recipe", "artifacts"),
+    [(TUTORIAL, "database"), (TUTORIAL, "folder"), (QUICK, "folder")],
+    ids=["tutorial-database", "tutorial-folder", "quick-folder"],
 )
 def test_a_run_killed_twice_in_one_epoch_equals_one_that_nobody_killed(
-    make_site: Callable[..., Site], artifacts: str, recipe: dict[str, Any]
+    make_site: Callable[..., Site], recipe: dict[str, Any], artifacts: str
 ) -> None:
     killed, peaceful = make_site(artifacts), make_site(artifacts)
     job_id = killed.submit(**recipe)
