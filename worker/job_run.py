@@ -63,6 +63,7 @@ class JobRun:
         self.progress: dict[str, Any] | None = None
         self._unwritten: list[StepReport | EpochReport] = []
         self._last_epoch: EpochReport | None = None
+        self._lease: Lease | None = None
         self._flushed_at = monotonic()
 
     def execute(self, lease: Lease) -> None:
@@ -70,6 +71,7 @@ class JobRun:
 
         Raises what training raises, and StaleAttemptError when another attempt owns the job.
         """
+        self._lease = lease
         try:
             dataset = datasets.load(
                 self.claim.spec.dataset, self.settings, self.notify, lease.should_stop
@@ -185,8 +187,8 @@ class JobRun:
 
     def _flush(self) -> None:
         with self.database.writing() as session:
-            job = jobs.get_owned(session, self.claim)
-            job.progress = self.progress
+            seconds = self._lease.run_seconds if self._lease else None
+            jobs.heartbeat(session, self.claim, self.progress, seconds)
             metrics.append(session, self.claim.job_id, self._unwritten)
         self._unwritten.clear()
         self._flushed_at = monotonic()

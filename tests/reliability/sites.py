@@ -22,6 +22,8 @@ from tests.soundness import assert_sound
 
 ROOT = Path(__file__).parents[2]
 
+# How long a condition may take on a machine that has much else to do.
+PATIENCE_SECONDS = 300.0
 # Short, yet long enough for a worker on a machine that has much else to do.
 LEASE_SECONDS = 3.0
 # Half a second of training each; the seeds tell them apart.
@@ -91,7 +93,7 @@ class Site:
             yield pid
         finally:
             os.kill(pid, signal_number)
-            self.wait(lambda: not Path(f"/proc/{pid}").exists(), 60)
+            self.wait(lambda: not Path(f"/proc/{pid}").exists())
 
     def submit(self, **fields: Any) -> int:
         with self.database.writing() as session:
@@ -101,8 +103,8 @@ class Site:
         with self.database.reading() as session:
             return jobs.get(session, job_id)
 
-    def wait(self, condition: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, self.log.read_text()
             self.rescue.look()
@@ -111,16 +113,16 @@ class Site:
     def watch(self, seconds: float) -> None:
         """Do for a while what a service does beside a worker."""
         until = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() > until, seconds + 1)
+        self.wait(lambda: time.monotonic() > until)
 
     def finish(self, *job_ids: int) -> None:
         """Let one worker do the rest in peace."""
-        self.retry_poisoned(*job_ids)
         with self.worker(signal.SIGTERM):
-            self.wait(lambda: all(self.read(job_id).status.is_ended for job_id in job_ids), 300)
-        for job_id in job_ids:
-            job = self.read(job_id)
-            assert job.status is JobStatus.SUCCEEDED, job.error
+            self.wait(lambda: self.have_succeeded(*job_ids))
+
+    def have_succeeded(self, *job_ids: int) -> bool:
+        self.retry_poisoned(*job_ids)
+        return all(self.read(job_id).status is JobStatus.SUCCEEDED for job_id in job_ids)
 
     def list_checkpoints(self, job_id: int) -> list[Checkpoint]:
         with self.database.reading() as session:

@@ -30,7 +30,7 @@ CHANGES = (
 SCENARIOS = ["submit", "save_checkpoint", "publish", "delete"]
 CAN_BE_FULL = ("pwrite64", "write", "fsync", "fdatasync", "mkdir", "rename")
 
-pytestmark = pytest.mark.timeout(1200 if IS_CHAOS else 180)
+pytestmark = pytest.mark.timeout(3600 if IS_CHAOS else 600)
 
 
 def find_obstacle() -> str | None:

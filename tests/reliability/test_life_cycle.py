@@ -8,7 +8,7 @@ import pytest
 from store.tables import JobStatus
 from tests.reliability.sites import Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_a_job_that_kills_its_worker_three_times_fails_with_the_last_stack(
@@ -18,9 +18,9 @@ def test_a_job_that_kills_its_worker_three_times_fails_with_the_last_stack(
     job_id = site.submit(epochs=1000)
     for _ in range(3):
         with site.worker(signal.SIGSEGV):
-            site.wait(lambda: site.read(job_id).status is JobStatus.RUNNING, 60)
+            site.wait(lambda: site.read(job_id).status is JobStatus.RUNNING)
             site.watch(seconds=0.5)
-        site.wait(lambda: site.read(job_id).worker_id is None, 60)
+        site.wait(lambda: site.read(job_id).worker_id is None)
     job = site.read(job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
@@ -34,28 +34,27 @@ def test_a_job_that_ran_for_as_long_as_it_may_fails_and_can_go_on(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site()
-    job_id = site.submit(epochs=1000, max_run_seconds=1.0)
+    job_id = site.submit(epochs=1000, max_run_seconds=3.0)
     with site.worker(signal.SIGTERM):
-        site.wait(lambda: site.read(job_id).status.is_ended, 60)
+        site.wait(lambda: site.read(job_id).status.is_ended)
     job = site.read(job_id)
     assert job.error is not None
     assert job.error["code"] == "run_time_exceeded"
+    assert job.run_seconds > 1
     reached = site.list_checkpoints(job_id)[0].step
-    assert reached > 0
     site.retry(job_id)
+    assert site.read(job_id).run_seconds == 0
     with site.worker(signal.SIGTERM):
-        site.wait(lambda: site.read(job_id).status.is_ended, 60)
-    assert site.list_checkpoints(job_id)[0].step > reached
+        site.wait(lambda: site.list_checkpoints(job_id)[0].step > reached)
+    assert site.count_events(job_id, "resumed_from_checkpoint") == 1
     site.check()
 
 
 def test_workers_that_share_a_queue_do_each_job_once(make_site: Callable[..., Site]) -> None:
     site = make_site()
-    job_ids = [site.submit(seed=seed) for seed in range(6)]
-    with site.worker(signal.SIGTERM), site.worker(signal.SIGTERM), site.worker(signal.SIGTERM):
-        site.wait(lambda: all(site.read(job_id).status.is_ended for job_id in job_ids), 120)
+    job_ids = [site.submit(seed=seed, epochs=1) for seed in range(4)]
+    with site.worker(signal.SIGTERM), site.worker(signal.SIGTERM):
+        site.wait(lambda: site.have_succeeded(*job_ids))
     for job_id in job_ids:
-        job = site.read(job_id)
-        assert job.status is JobStatus.SUCCEEDED, job.error
         assert site.count_events(job_id, "succeeded") == 1
     site.check()

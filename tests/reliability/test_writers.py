@@ -23,7 +23,7 @@ WRITERS = 8
 WRITING_SECONDS = 600.0 if IS_CHAOS else 5.0
 SUBMISSIONS = 50
 
-pytestmark = pytest.mark.timeout(180 + WRITING_SECONDS)
+pytestmark = pytest.mark.timeout(900 + WRITING_SECONDS)
 
 WRITER = """
 import sys, time
@@ -111,7 +111,7 @@ def test_an_api_that_is_killed_has_every_job_that_it_acknowledged_once(
     is_restarted: list[bool] = []
     with ThreadPoolExecutor(SUBMISSIONS) as pool:
         clients = [pool.submit(submit, number) for number in range(SUBMISSIONS)]
-        stack.wait(lambda: len(acknowledged) > SUBMISSIONS // 4, 60)
+        stack.wait(lambda: len(acknowledged) > SUBMISSIONS // 4, 300)
         os.kill(api.pid, signal.SIGKILL)
         api.wait()
         stack.processes.remove(api)
