@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from store.database import Database
+from tests.soundness import assert_sound
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 Json = dict[str, Any]
@@ -89,6 +92,12 @@ class Stack:
             process.wait(30)
         self.client.close()
 
+    def check(self) -> None:
+        """Whatever the test did to the processes, the database is whole."""
+        database = Database(f"sqlite:///{self.folder / 'tenfold.db'}")
+        assert_sound(database)
+        database.dispose()
+
     def _start(self, module: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{module}-{len(self.processes)}.log").open("wb")
         with log:
@@ -139,3 +148,4 @@ def start_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     yield start
     for stack in stacks:
         stack.stop()
+        stack.check()
