@@ -16,7 +16,7 @@ from tests.reliability.effort import IS_CHAOS
 from tests.reliability.sites import Site
 
 # Of kills; TENFOLD_KILLS asks for another number.
-ROUNDS = int(os.environ.get("TENFOLD_KILLS", "1000" if IS_CHAOS else "25"))
+ROUNDS = int(os.environ.get("TENFOLD_KILLS", "1000" if IS_CHAOS else "15"))
 SECONDS_PER_ROUND = 20  # on a machine that has much else to do
 
 pytestmark = pytest.mark.timeout(600 + ROUNDS * SECONDS_PER_ROUND)
