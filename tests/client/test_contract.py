@@ -101,4 +101,4 @@ def test_a_spec_field_has_the_services_type(document: dict[str, Any]) -> None:
 def test_a_reply_has_every_member_of_the_services(name: str, document: dict[str, Any]) -> None:
     offered = set(document["components"]["schemas"][name]["properties"])
     known = {field.alias or key for key, field in REPLIES[name].model_fields.items()}
-    assert offered - known == set(), "add them to client/schemas.py"
+    assert offered - known == set(), "add them to client/schemas/"
