@@ -55,9 +55,14 @@ function setLost(value) {
 
 /** GET JSON. Parameters that are null, undefined or "" are left out. */
 export async function get(path, { signal, ...parameters } = {}) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(parameters).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   const query = new URLSearchParams(given).toString();
-  const response = await request(query ? `${path}?${query}` : path, { signal, headers: { Accept: "application/json" } });
+  const response = await request(query ? `${path}?${query}` : path, {
+    signal,
+    headers: { Accept: "application/json" },
+  });
   return response.json();
 }
 

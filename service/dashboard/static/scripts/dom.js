@@ -18,7 +18,11 @@ function fill(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -35,7 +39,17 @@ export function setText(element, text) {
 /** A horizontal bar from 0 to 1 with a name for screen readers. */
 export function createBar(label) {
   const inner = h("span");
-  const element = h("div", { class: "bar", role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 }, inner);
+  const element = h(
+    "div",
+    {
+      class: "bar",
+      role: "progressbar",
+      "aria-label": label,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+    },
+    inner,
+  );
   return {
     element,
     set(share, { tone = null, text = null } = {}) {
@@ -51,12 +65,37 @@ export function createBar(label) {
 
 /** A table of plain cells. A column is {name, number?, cell(row)}; the first cell names the row. */
 export function createTable(caption, columns, rows) {
-  const cells = (row) => columns.map((column, place) =>
-    h(place ? "td" : "th", { class: column.number ? "number" : null, scope: place ? null : "row" }, column.cell(row)));
-  return h("div", { class: "table-scroll", role: "region", "aria-label": caption, tabindex: 0 },
-    h("table", {},
+  const cells = (row) =>
+    columns.map((column, place) =>
+      h(
+        place ? "td" : "th",
+        { class: column.number ? "number" : null, scope: place ? null : "row" },
+        column.cell(row),
+      ),
+    );
+  return h(
+    "div",
+    { class: "table-scroll", role: "region", "aria-label": caption, tabindex: 0 },
+    h(
+      "table",
+      {},
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((column) =>
-        h("th", { scope: "col", class: column.number ? "number" : null }, column.name)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, cells(row))))));
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((column) =>
+            h("th", { scope: "col", class: column.number ? "number" : null }, column.name),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) => h("tr", {}, cells(row))),
+      ),
+    ),
+  );
 }

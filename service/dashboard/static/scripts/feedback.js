@@ -7,7 +7,12 @@ const TOAST_SECONDS = 5;
 /** A box that says what went wrong and what to do. */
 export function createProblem(error) {
   const title = error.title || "Something went wrong";
-  return h("div", { class: "message", "data-tone": "bad", role: "alert" }, h("strong", {}, title), h("p", {}, createText(error.message)));
+  return h(
+    "div",
+    { class: "message", "data-tone": "bad", role: "alert" },
+    h("strong", {}, title),
+    h("p", {}, createText(error.message)),
+  );
 }
 
 export function createMessage(tone, title, ...content) {
@@ -16,7 +21,13 @@ export function createMessage(tone, title, ...content) {
 
 /** A box for a list without entries: what it would hold, and how to get one. */
 export function createEmpty(title, text, ...actions) {
-  return h("section", { class: "empty" }, h("h2", {}, title), h("p", {}, createText(text)), h("div", { class: "buttons" }, actions));
+  return h(
+    "section",
+    { class: "empty" },
+    h("h2", {}, title),
+    h("p", {}, createText(text)),
+    h("div", { class: "buttons" }, actions),
+  );
 }
 
 export function createLoading(text = "Loading…") {
@@ -45,10 +56,25 @@ export async function runAction(button, action) {
 export function openDialog(title, { narrow = false } = {}) {
   const close = () => dialog.close();
   const heading = h("h2", { id: "dialog-title", tabindex: -1, autofocus: true }, title);
-  const body = h("div", { class: "dialog-body" },
-    h("div", { class: "dialog-head" }, heading,
-      h("button", { class: "button small icon", type: "button", "aria-label": "Close", onclick: close }, "✕")));
-  const dialog = h("dialog", { class: narrow ? "narrow" : null, "aria-labelledby": "dialog-title" }, body);
+  const body = h(
+    "div",
+    { class: "dialog-body" },
+    h(
+      "div",
+      { class: "dialog-head" },
+      heading,
+      h(
+        "button",
+        { class: "button small icon", type: "button", "aria-label": "Close", onclick: close },
+        "✕",
+      ),
+    ),
+  );
+  const dialog = h(
+    "dialog",
+    { class: narrow ? "narrow" : null, "aria-labelledby": "dialog-title" },
+    body,
+  );
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && close());
   // Another page must not stay behind the dialog of this one.
@@ -69,9 +95,13 @@ export function confirmAction(title, text, verb) {
     };
     body.append(
       h("p", {}, text),
-      h("div", { class: "dialog-foot" },
+      h(
+        "div",
+        { class: "dialog-foot" },
         h("button", { class: "button", type: "button", onclick: close }, "Keep it"),
-        h("button", { class: "button danger", type: "button", onclick: agree }, verb)));
+        h("button", { class: "button danger", type: "button", onclick: agree }, verb),
+      ),
+    );
     dialog.addEventListener("close", () => resolve(agreed));
   });
 }

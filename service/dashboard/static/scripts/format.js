@@ -35,7 +35,8 @@ export function formatDuration(seconds) {
   const rounded = Math.round(seconds);
   if (rounded < 60) return `${rounded} s`;
   if (rounded < 3600) return joinUnits(Math.floor(rounded / 60), "min", rounded % 60, "s");
-  if (rounded < 86_400) return joinUnits(Math.floor(rounded / 3600), "h", Math.floor((rounded % 3600) / 60), "min");
+  if (rounded < 86_400)
+    return joinUnits(Math.floor(rounded / 3600), "h", Math.floor((rounded % 3600) / 60), "min");
   return joinUnits(Math.floor(rounded / 86_400), "d", Math.floor((rounded % 86_400) / 3600), "h");
 }
 
@@ -45,7 +46,11 @@ function joinUnits(large, largeUnit, small, smallUnit) {
 
 export function formatBytes(bytes) {
   if (isMissing(bytes)) return NONE;
-  for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+  for (const [unit, size] of [
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+  ]) {
     if (bytes >= size) return `${Number((bytes / size).toPrecision(3))} ${unit}`;
   }
   return `${bytes} B`;
@@ -54,7 +59,11 @@ export function formatBytes(bytes) {
 /** "5 minutes ago". */
 export function formatAgo(timestamp) {
   const seconds = (new Date(timestamp) - Date.now()) / 1000;
-  for (const [unit, size] of [["day", 86_400], ["hour", 3600], ["minute", 60]]) {
+  for (const [unit, size] of [
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ]) {
     if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
   return seconds > -10 ? "just now" : relative.format(Math.round(seconds), "second");

@@ -66,7 +66,12 @@ async function* readEvents(body) {
     const blocks = buffer.split(/\r?\n\r?\n/);
     buffer = blocks.pop();
     for (const block of blocks) {
-      const event = Object.fromEntries(block.split(/\r?\n/).filter((line) => !line.startsWith(":")).map(splitField));
+      const event = Object.fromEntries(
+        block
+          .split(/\r?\n/)
+          .filter((line) => !line.startsWith(":"))
+          .map(splitField),
+      );
       if (event.data) yield event;
     }
   }

@@ -58,7 +58,12 @@ function findPage(path) {
 function showNothing() {
   setTitle("Not found");
   main.replaceChildren(
-    createEmpty("There is no such page", "The address may be mistyped.", h("a", { class: "button", href: "#/jobs" }, "Go to the jobs")));
+    createEmpty(
+      "There is no such page",
+      "The address may be mistyped.",
+      h("a", { class: "button", href: "#/jobs" }, "Go to the jobs"),
+    ),
+  );
 }
 
 function setTitle(title) {
@@ -94,8 +99,12 @@ document.getElementById("skip-link").addEventListener("click", (event) => {
   main.focus();
 });
 const banner = document.getElementById("connection-lost");
-connection.addEventListener("lost", () => { banner.hidden = false; });
-connection.addEventListener("found", () => { banner.hidden = true; });
+connection.addEventListener("lost", () => {
+  banner.hidden = false;
+});
+connection.addEventListener("found", () => {
+  banner.hidden = true;
+});
 window.addEventListener("hashchange", () => showPage());
 showPage({ isFirst: true });
 showWorkers().catch(() => {});

@@ -38,12 +38,27 @@ class JobPage {
     this.reportPlace = h("div", { class: "report" });
     this.events = new EventList();
     this.elements = [
-      h("div", { class: "page-head" },
+      h(
+        "div",
+        { class: "page-head" },
         h("p", { class: "breadcrumb" }, h("a", { href: "#/jobs" }, "Jobs")),
-        h("div", { class: "page-title" }, h("h1", {}, `Job ${job.id}: ${job.model_name}`), this.badge.element),
+        h(
+          "div",
+          { class: "page-title" },
+          h("h1", {}, `Job ${job.id}: ${job.model_name}`),
+          this.badge.element,
+        ),
         this.actions.element,
-        h("p", { class: "soft small", title: formatTime(job.created_at) }, `Posted ${formatAgo(job.created_at)}`)),
-      this.notice, this.progress.element, this.curves.element, this.reportPlace,
+        h(
+          "p",
+          { class: "soft small", title: formatTime(job.created_at) },
+          `Posted ${formatAgo(job.created_at)}`,
+        ),
+      ),
+      this.notice,
+      this.progress.element,
+      this.curves.element,
+      this.reportPlace,
       h("div", { class: "columns" }, createSettings(job, signal), this.events.element),
     ];
     this.update(job);
@@ -87,27 +102,44 @@ class JobPage {
     this.notice.hidden = !key;
     if (this.notice.dataset.key === key) return;
     this.notice.dataset.key = key;
-    this.notice.replaceChildren(...(key ? [job.error ? createFailure(job.error) : createMessage("warn", "Waiting for a worker", h("p", {}, createText(key)))] : []));
+    this.notice.replaceChildren(
+      ...(key
+        ? [
+            job.error
+              ? createFailure(job.error)
+              : createMessage("warn", "Waiting for a worker", h("p", {}, createText(key))),
+          ]
+        : []),
+    );
   }
 
   #showReport() {
     this.hasReport = true;
     createReport(this.job, this.signal).then(
       (report) => this.reportPlace.replaceChildren(...report),
-      (error) => this.signal.aborted || this.reportPlace.replaceChildren(createProblem(error)));
+      (error) => this.signal.aborted || this.reportPlace.replaceChildren(createProblem(error)),
+    );
   }
 }
 
 function createFailure(error) {
   const copy = () => navigator.clipboard?.writeText(error.traceback);
-  return createMessage("bad", "The job failed",
+  return createMessage(
+    "bad",
+    "The job failed",
     h("p", {}, createText(error.message)),
     h("p", { class: "small" }, "Code: ", h("code", {}, error.code)),
-    error.traceback && h("details", {},
-      h("summary", {}, "Traceback"),
-      h("pre", { class: "code-block", tabindex: 0, "aria-label": "Traceback" }, error.traceback),
-      // The clipboard is closed to pages that came over plain HTTP from another host.
-      navigator.clipboard && h("button", { class: "button small", type: "button", onclick: copy }, "Copy")));
+    error.traceback &&
+      h(
+        "details",
+        {},
+        h("summary", {}, "Traceback"),
+        h("pre", { class: "code-block", tabindex: 0, "aria-label": "Traceback" }, error.traceback),
+        // The clipboard is closed to pages that came over plain HTTP from another host.
+        navigator.clipboard &&
+          h("button", { class: "button small", type: "button", onclick: copy }, "Copy"),
+      ),
+  );
 }
 
 const TILES = {
@@ -121,13 +153,25 @@ function createProgress() {
   const bar = createBar("Progress of the job");
   const values = Object.fromEntries(Object.keys(TILES).map((name) => [name, h("dd")]));
   const last = { name: h("dt"), value: h("dd") };
-  const tiles = h("dl", { class: "tiles" },
+  const tiles = h(
+    "dl",
+    { class: "tiles" },
     Object.entries(values).map(([name, value]) => h("div", {}, h("dt", {}, name), value)),
-    h("div", {}, last.name, last.value));
-  const element = h("section", { class: "card progress-card", "aria-label": "Progress" }, bar.element, tiles);
+    h("div", {}, last.name, last.value),
+  );
+  const element = h(
+    "section",
+    { class: "card progress-card", "aria-label": "Progress" },
+    bar.element,
+    tiles,
+  );
   const update = (job) => {
-    bar.set(shareDone(job), { tone: barTone(job), text: `${formatPercent(shareDone(job), 0)}, ${job.status}` });
-    for (const [name, value] of Object.entries(values)) setText(value, job.progress ? TILES[name](job) : "–");
+    bar.set(shareDone(job), {
+      tone: barTone(job),
+      text: `${formatPercent(shareDone(job), 0)}, ${job.status}`,
+    });
+    for (const [name, value] of Object.entries(values))
+      setText(value, job.progress ? TILES[name](job) : "–");
     const [name, value] = describeEnd(job);
     setText(last.name, name);
     setText(last.value, value);
@@ -138,5 +182,8 @@ function createProgress() {
 function describeEnd(job) {
   if (job.model) return ["Test accuracy", formatPercent(job.model.accuracy, 2)];
   if (isEnded(job)) return ["Attempts", String(job.attempt)];
-  return ["Time left", job.status === "running" && job.progress ? formatDuration(job.progress.seconds_left) : "–"];
+  return [
+    "Time left",
+    job.status === "running" && job.progress ? formatDuration(job.progress.seconds_left) : "–",
+  ];
 }

@@ -3,7 +3,14 @@
 import { get } from "../api.js";
 import { createBar, createText, h, setText } from "../dom.js";
 import { createEmpty, createMessage, createProblem } from "../feedback.js";
-import { formatAgo, formatCount, formatDuration, formatName, formatPercent, formatTime } from "../format.js";
+import {
+  formatAgo,
+  formatCount,
+  formatDuration,
+  formatName,
+  formatPercent,
+  formatTime,
+} from "../format.js";
 import { poll } from "../live.js";
 import { barTone, createBadge, shareDone, STATUSES } from "../parts/status.js";
 
@@ -17,30 +24,63 @@ export async function showJobs({ main, query, signal, setTitle }) {
   const load = async () => list.update(await get("/jobs", { ...filter, limit: PAGE_SIZE, signal }));
   await load();
   main.replaceChildren(createHead(), createFilters(filter.status), list.element);
-  poll(load, { intervalSeconds: POLL_SECONDS, signal, onError: (error) => main.prepend(createProblem(error)) });
+  poll(load, {
+    intervalSeconds: POLL_SECONDS,
+    signal,
+    onError: (error) => main.prepend(createProblem(error)),
+  });
 }
 
 function createHead() {
-  const number = h("input", { type: "text", inputmode: "numeric", class: "compact", size: 7, placeholder: "Job no.", "aria-label": "Go to the job with this number" });
+  const number = h("input", {
+    type: "text",
+    inputmode: "numeric",
+    class: "compact",
+    size: 7,
+    placeholder: "Job no.",
+    "aria-label": "Go to the job with this number",
+  });
   const open = (event) => {
     event.preventDefault();
     const id = Number.parseInt(number.value, 10);
     if (id > 0) location.hash = `#/jobs/${id}`;
     else number.focus();
   };
-  return h("div", { class: "page-head" },
+  return h(
+    "div",
+    { class: "page-head" },
     h("h1", {}, "Jobs"),
-    h("div", { class: "buttons" },
-      h("form", { class: "buttons", onsubmit: open }, number, h("button", { class: "button small" }, "Open")),
-      h("a", { class: "button primary", href: "#/jobs/new" }, "New job")));
+    h(
+      "div",
+      { class: "buttons" },
+      h(
+        "form",
+        { class: "buttons", onsubmit: open },
+        number,
+        h("button", { class: "button small" }, "Open"),
+      ),
+      h("a", { class: "button primary", href: "#/jobs/new" }, "New job"),
+    ),
+  );
 }
 
 function createFilters(status) {
-  const link = (name, label) => h("a", {
-    class: "chip", href: name ? `#/jobs?status=${name}` : "#/jobs", "aria-current": name === status ? "true" : null,
-  }, label);
-  return h("nav", { class: "chips", "aria-label": "Filter by status" },
-    link(null, "All"), STATUSES.map((name) => link(name, formatName(name))));
+  const link = (name, label) =>
+    h(
+      "a",
+      {
+        class: "chip",
+        href: name ? `#/jobs?status=${name}` : "#/jobs",
+        "aria-current": name === status ? "true" : null,
+      },
+      label,
+    );
+  return h(
+    "nav",
+    { class: "chips", "aria-label": "Filter by status" },
+    link(null, "All"),
+    STATUSES.map((name) => link(name, formatName(name))),
+  );
 }
 
 function createJobList(filter) {
@@ -57,40 +97,54 @@ function createJobList(filter) {
     }
     const elements = items.map((job) => rows.get(job.id).element);
     // Moving rows would take the focus away from the one that has it.
-    const isSame = elements.length === list.children.length && elements.every((row, place) => row === list.children[place]);
+    const isSame =
+      elements.length === list.children.length &&
+      elements.every((row, place) => row === list.children[place]);
     if (!isSame) list.replaceChildren(...elements);
     for (const id of rows.keys()) if (!items.some((job) => job.id === id)) rows.delete(id);
     showReason(items.find((job) => job.waiting_reason)?.waiting_reason);
     showPages(nextCursor);
     list.hidden = items.length === 0;
-    element.querySelector(".empty")?.remove();
-    if (!items.length) element.append(createNoJobs(filter));
+    const empty = element.querySelector(".empty");
+    if (items.length) empty?.remove();
+    else if (!empty) element.append(createNoJobs(filter));
   };
   const showReason = (reason) => {
     if (waiting.dataset.reason === String(reason)) return;
     waiting.dataset.reason = String(reason);
-    waiting.replaceChildren(...(reason ? [createMessage("warn", "Jobs are waiting", h("p", {}, createText(reason)))] : []));
+    waiting.replaceChildren(
+      ...(reason
+        ? [createMessage("warn", "Jobs are waiting", h("p", {}, createText(reason)))]
+        : []),
+    );
   };
   const showPages = (nextCursor) => {
     const key = `${filter.cursor}/${nextCursor}`;
     if (pages.dataset.key === key) return;
     pages.dataset.key = key;
-    const to = (cursor) => `#/jobs?${new URLSearchParams({ ...(filter.status && { status: filter.status }), ...(cursor && { cursor }) })}`;
+    const to = (cursor) =>
+      `#/jobs?${new URLSearchParams({ ...(filter.status && { status: filter.status }), ...(cursor && { cursor }) })}`;
     pages.replaceChildren(
       ...(filter.cursor ? [h("a", { class: "button small", href: to(null) }, "← Newest")] : []),
-      ...(nextCursor ? [h("a", { class: "button small", href: to(nextCursor) }, "Older →")] : []));
+      ...(nextCursor ? [h("a", { class: "button small", href: to(nextCursor) }, "Older →")] : []),
+    );
   };
   return { element, update };
 }
 
 function createNoJobs(filter) {
   if (filter.status) {
-    return createEmpty(`No job is ${filter.status}`, "Jobs of this status appear here by themselves.", h("a", { class: "button", href: "#/jobs" }, "Show all jobs"));
+    return createEmpty(
+      `No job is ${filter.status}`,
+      "Jobs of this status appear here by themselves.",
+      h("a", { class: "button", href: "#/jobs" }, "Show all jobs"),
+    );
   }
-  return createEmpty("No jobs yet",
+  return createEmpty(
+    "No jobs yet",
     "A job trains an image classifier. The built-in data set of drawn shapes needs no download and is done in well under a minute.",
     h("a", { class: "button primary", href: "#/jobs/new?dataset=shapes" }, "Train on shapes"),
-    h("a", { class: "button", href: "#/jobs/new" }, "New job"));
+  );
 }
 
 function createJobRow() {
@@ -101,11 +155,14 @@ function createJobRow() {
   const bar = createBar("Progress");
   const state = h("p", { class: "small job-row-state" });
   const result = h("p", { class: "job-row-result" });
-  const element = h("li", { class: "job-row" },
+  const element = h(
+    "li",
+    { class: "job-row" },
     h("div", { class: "job-row-name" }, h("p", {}, title, " ", number), about),
     h("div", { class: "job-row-badge" }, badge.element),
     h("div", { class: "job-row-progress" }, bar.element, state),
-    result);
+    result,
+  );
   let shown = "";
   const update = (job) => {
     setText(about, describe(job));
@@ -134,14 +191,22 @@ function describeState(job) {
   const { progress } = job;
   if (job.status === "failed") return job.error?.message || "";
   if (!progress) return STATES[job.status] || "";
-  if (job.status === "succeeded") return `${formatCount(progress.epochs)} epochs in ${formatDuration(progress.elapsed_seconds)}`;
+  if (job.status === "succeeded")
+    return `${formatCount(progress.epochs)} epochs in ${formatDuration(progress.elapsed_seconds)}`;
   return `epoch ${progress.epoch} of ${progress.epochs} · ${formatCount(progress.images_per_second)} images/s`;
 }
 
 function describeResult(job) {
-  if (job.model) return [h("strong", {}, formatPercent(job.model.accuracy)), h("span", { class: "soft small" }, " accuracy")];
+  if (job.model)
+    return [
+      h("strong", {}, formatPercent(job.model.accuracy)),
+      h("span", { class: "soft small" }, " accuracy"),
+    ];
   if (job.status === "running" && job.progress) {
-    return [h("strong", {}, formatDuration(job.progress.seconds_left)), h("span", { class: "soft small" }, " left")];
+    return [
+      h("strong", {}, formatDuration(job.progress.seconds_left)),
+      h("span", { class: "soft small" }, " left"),
+    ];
   }
   return [];
 }

@@ -13,20 +13,44 @@ export async function showModels({ main, signal, setTitle }) {
   main.replaceChildren(
     h("div", { class: "page-head" }, h("h1", {}, "Models")),
     items.length
-      ? h("ul", { class: "gallery" }, items.map((model) => h("li", {}, createCard(model))))
-      : createEmpty("No model yet", "A job that succeeds publishes one. The built-in data set of drawn shapes needs no download and is done in well under a minute.",
-        h("a", { class: "button primary", href: "#/jobs/new?dataset=shapes" }, "Train on shapes")));
+      ? h(
+          "ul",
+          { class: "gallery" },
+          items.map((model) => h("li", {}, createCard(model))),
+        )
+      : createEmpty(
+          "No model yet",
+          "A job that succeeds publishes one. The built-in data set of drawn shapes needs no download and is done in well under a minute.",
+          h("a", { class: "button primary", href: "#/jobs/new?dataset=shapes" }, "Train on shapes"),
+        ),
+  );
 }
 
 function createCard({ name, newest, aliases }) {
-  return h("article", { class: "card gallery-card" },
+  return h(
+    "article",
+    { class: "card gallery-card" },
     h("h2", {}, h("a", { href: `#/models/${name}` }, name)),
-    h("dl", { class: "tiles" },
+    h(
+      "dl",
+      { class: "tiles" },
       h("div", {}, h("dt", {}, "Test accuracy"), h("dd", {}, formatPercent(newest.accuracy))),
-      h("div", {}, h("dt", {}, "Newest version"), h("dd", {}, String(newest.version)))),
-    h("p", { class: "soft small" }, `${newest.network} on ${newest.dataset} · ${formatAgo(newest.created_at)}`),
-    Object.keys(aliases).length > 0 && h("p", { class: "chips" }, Object.entries(aliases).map(([alias, version]) =>
-      h("span", { class: "badge", "data-tone": "good" }, `${alias} → ${version}`))));
+      h("div", {}, h("dt", {}, "Newest version"), h("dd", {}, String(newest.version))),
+    ),
+    h(
+      "p",
+      { class: "soft small" },
+      `${newest.network} on ${newest.dataset} · ${formatAgo(newest.created_at)}`,
+    ),
+    Object.keys(aliases).length > 0 &&
+      h(
+        "p",
+        { class: "chips" },
+        Object.entries(aliases).map(([alias, version]) =>
+          h("span", { class: "badge", "data-tone": "good" }, `${alias} → ${version}`),
+        ),
+      ),
+  );
 }
 
 export async function showModel({ main, argument: name, query, signal, setTitle }) {
@@ -40,35 +64,107 @@ export async function showModel({ main, argument: name, query, signal, setTitle 
   };
   await reload(query.get("version"));
   main.replaceChildren(
-    h("div", { class: "page-head" },
+    h(
+      "div",
+      { class: "page-head" },
       h("p", { class: "breadcrumb" }, h("a", { href: "#/models" }, "Models")),
-      h("h1", {}, name)),
-    classifier.element, versions);
+      h("h1", {}, name),
+    ),
+    classifier.element,
+    versions,
+  );
 }
 
 function createVersions(model, reload) {
-  return h("section", { class: "card", "aria-labelledby": "versions-title" },
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "versions-title" },
     h("h2", { id: "versions-title" }, "Versions"),
-    h("p", { class: "soft" }, "An alias names a version for programs. Without a version, ", h("code", {}, "production"), " answers where it is set, else the newest version."),
-    h("div", { class: "table-scroll", role: "region", "aria-label": "Versions", tabindex: 0 },
-      h("table", {},
-        h("thead", {}, h("tr", {}, ["Version", "Accuracy", "Aliases", "Trained", "Size"].map((title) => h("th", { scope: "col" }, title)),
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Actions")))),
-        h("tbody", {}, model.versions.map((version) => createRow(model, version, reload))))));
+    h(
+      "p",
+      { class: "soft" },
+      "An alias names a version for programs. Without a version, ",
+      h("code", {}, "production"),
+      " answers where it is set, else the newest version.",
+    ),
+    h(
+      "div",
+      { class: "table-scroll", role: "region", "aria-label": "Versions", tabindex: 0 },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["Version", "Accuracy", "Aliases", "Trained", "Size"].map((title) =>
+              h("th", { scope: "col" }, title),
+            ),
+            h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, "Actions")),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          model.versions.map((version) => createRow(model, version, reload)),
+        ),
+      ),
+    ),
+  );
 }
 
 function createRow(model, version, reload) {
   const download = `/models/${model.name}/versions/${version.version}/download`;
-  return h("tr", {},
+  return h(
+    "tr",
+    {},
     h("th", { scope: "row" }, String(version.version)),
     h("td", {}, formatPercent(version.accuracy, 2)),
     h("td", {}, createAliases(model, version.version, reload)),
-    h("td", {}, h("span", { title: formatTime(version.created_at) }, formatAgo(version.created_at)), h("br"),
-      h("span", { class: "small soft" }, `${version.network} on ${version.dataset}`,
-        version.job_id && [" · ", h("a", { href: `#/jobs/${version.job_id}` }, `job ${version.job_id}`)])),
+    h(
+      "td",
+      {},
+      h("span", { title: formatTime(version.created_at) }, formatAgo(version.created_at)),
+      h("br"),
+      h(
+        "span",
+        { class: "small soft" },
+        `${version.network} on ${version.dataset}`,
+        version.job_id && [
+          " · ",
+          h("a", { href: `#/jobs/${version.job_id}` }, `job ${version.job_id}`),
+        ],
+      ),
+    ),
     h("td", {}, formatBytes(version.size_bytes)),
-    h("td", {}, h("div", { class: "buttons" },
-      h("button", { class: "button small", type: "button", onclick: () => moveAlias(model, version.version, reload) }, "Set alias…"),
-      h("a", { class: "button small", href: download, download: "" }, "Download"),
-      h("button", { class: "button small danger", type: "button", onclick: () => deleteVersion(model, version.version, reload) }, "Delete"))));
+    h(
+      "td",
+      {},
+      h(
+        "div",
+        { class: "buttons" },
+        h(
+          "button",
+          {
+            class: "button small",
+            type: "button",
+            onclick: () => moveAlias(model, version.version, reload),
+          },
+          "Set alias…",
+        ),
+        h("a", { class: "button small", href: download, download: "" }, "Download"),
+        h(
+          "button",
+          {
+            class: "button small danger",
+            type: "button",
+            onclick: () => deleteVersion(model, version.version, reload),
+          },
+          "Delete",
+        ),
+      ),
+    ),
+  );
 }

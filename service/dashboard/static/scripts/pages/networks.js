@@ -13,49 +13,109 @@ export async function showNetworks({ main, signal, setTitle }) {
     h("div", { class: "page-head" }, h("h1", {}, "Networks")),
     items.length
       ? h("div", { class: "gallery" }, items.map(createCard))
-      : createEmpty("No networks yet", "A worker describes them when it starts. Start one with `python -m worker`, or API and worker together with `make serve`."));
+      : createEmpty(
+          "No networks yet",
+          "A worker describes them when it starts. Start one with `python -m worker`, or API and worker together with `make serve`.",
+        ),
+  );
 }
 
 function createCard(network) {
-  return h("article", { class: "card gallery-card" },
+  return h(
+    "article",
+    { class: "card gallery-card" },
     h("h2", {}, h("a", { href: `#/networks/${network.name}` }, network.name)),
     h("p", {}, network.summary),
-    createFacts(network));
+    createFacts(network),
+  );
 }
 
 function createFacts(network) {
-  return h("p", { class: "facts" },
+  return h(
+    "p",
+    { class: "facts" },
     h("span", {}, h("strong", {}, formatCount(network.parameter_count)), " parameters"),
     h("span", {}, `input ${network.input_shape.join(" × ")}`),
-    h("span", {}, `images of at least ${network.smallest_side} pixels a side`));
+    h("span", {}, `images of at least ${network.smallest_side} pixels a side`),
+  );
 }
 
 const LAYER_COLUMNS = [
   { name: "Layer", cell: (layer) => layer.name },
   { name: "Operation", cell: (layer) => h("code", {}, layer.operation) },
   { name: "Output", number: true, cell: (layer) => layer.output_shape.join(" × ") },
-  { name: "Parameters", number: true, cell: (layer) => (layer.parameter_count ? formatCount(layer.parameter_count) : "–") },
+  {
+    name: "Parameters",
+    number: true,
+    cell: (layer) => (layer.parameter_count ? formatCount(layer.parameter_count) : "–"),
+  },
 ];
 
 export async function showNetwork({ main, argument: name, signal, setTitle }) {
   setTitle(name);
   const network = await get(`/networks/${name}`, { signal });
   main.replaceChildren(
-    h("div", { class: "page-head" },
+    h(
+      "div",
+      { class: "page-head" },
       h("p", { class: "breadcrumb" }, h("a", { href: "#/networks" }, "Networks")),
       h("h1", {}, network.name),
-      h("p", { class: "lead" }, network.summary), createFacts(network)),
-    h("section", { class: "card", "aria-labelledby": "drawing-title" },
+      h("p", { class: "lead" }, network.summary),
+      createFacts(network),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "drawing-title" },
       h("h2", { id: "drawing-title" }, "Shape of the data on its way"),
-      h("div", { class: "network-drawing", tabindex: 0, role: "region", "aria-label": "Drawing of the network" }, drawNetwork(network))),
-    h("section", { class: "card", "aria-labelledby": "layers-title" },
+      h(
+        "div",
+        {
+          class: "network-drawing",
+          tabindex: 0,
+          role: "region",
+          "aria-label": "Drawing of the network",
+        },
+        drawNetwork(network),
+      ),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "layers-title" },
       h("h2", { id: "layers-title" }, "Layers"),
       createTable("Layers", LAYER_COLUMNS, network.layers),
-      h("details", {}, h("summary", {}, "As PyTorch prints it"),
-        h("pre", { class: "code-block", tabindex: 0, "aria-label": "Printed module" }, network.printed))),
-    h("section", { class: "card", "aria-labelledby": "graph-title" },
-      h("div", { class: "card-head" }, h("h2", { id: "graph-title" }, "Autograd graph of the loss"),
-        h("a", { class: "button small", href: `/networks/${name}/graph.svg`, download: `${name}.svg` }, "Download SVG")),
-      h("div", { class: "graph-frame", tabindex: 0, role: "region", "aria-label": "Autograd graph" },
-        h("img", { src: `/networks/${name}/graph.svg`, alt: `Autograd graph of the loss of ${name}`, loading: "lazy" }))));
+      h(
+        "details",
+        {},
+        h("summary", {}, "As PyTorch prints it"),
+        h(
+          "pre",
+          { class: "code-block", tabindex: 0, "aria-label": "Printed module" },
+          network.printed,
+        ),
+      ),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "graph-title" },
+      h(
+        "div",
+        { class: "card-head" },
+        h("h2", { id: "graph-title" }, "Autograd graph of the loss"),
+        h(
+          "a",
+          { class: "button small", href: `/networks/${name}/graph.svg`, download: `${name}.svg` },
+          "Download SVG",
+        ),
+      ),
+      h(
+        "div",
+        { class: "graph-frame", tabindex: 0, role: "region", "aria-label": "Autograd graph" },
+        h("img", {
+          src: `/networks/${name}/graph.svg`,
+          alt: `Autograd graph of the loss of ${name}`,
+          loading: "lazy",
+        }),
+      ),
+    ),
+  );
 }

@@ -9,33 +9,81 @@ import { readFields } from "../parts/request_schema.js";
 
 const GROUPS = {
   "What to train": ["dataset", "network", "epochs", "batch_size", "model"],
-  "How it learns": ["optimizer", "learning_rate", "schedule", "momentum", "weight_decay", "loss", "label_smoothing", "augmentation"],
+  "How it learns": [
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "momentum",
+    "weight_decay",
+    "loss",
+    "label_smoothing",
+    "augmentation",
+  ],
 };
 // Problems that are about one field, though they come without a list of fields.
-const FIELD_OF_CODE = { unknown_dataset: "dataset", dataset_unusable: "dataset", dataset_too_small: "batch_size", images_too_small: "network" };
+const FIELD_OF_CODE = {
+  unknown_dataset: "dataset",
+  dataset_unusable: "dataset",
+  dataset_too_small: "batch_size",
+  images_too_small: "network",
+};
 
 export async function showNewJob({ main, query, signal, setTitle }) {
   setTitle("New job");
-  const [{ items: recipes }, { items: datasets }, { items: workers }, document_, earlier] = await Promise.all([
-    get("/recipes", { signal }), get("/datasets", { signal }), get("/workers", { signal }), get("/openapi.json", { signal }),
-    query.has("from") ? get(`/jobs/${query.get("from")}`, { signal }) : null,
-  ]);
+  const [{ items: recipes }, { items: datasets }, { items: workers }, document_, earlier] =
+    await Promise.all([
+      get("/recipes", { signal }),
+      get("/datasets", { signal }),
+      get("/workers", { signal }),
+      get("/openapi.json", { signal }),
+      query.has("from") ? get(`/jobs/${query.get("from")}`, { signal }) : null,
+    ]);
   const form = new JobForm(readFields(document_), recipes, datasets);
-  form.fill({ ...earlier?.request, ...(query.has("dataset") && { dataset: query.get("dataset") }) });
+  form.fill({
+    ...earlier?.request,
+    ...(query.has("dataset") && { dataset: query.get("dataset") }),
+  });
   main.replaceChildren(
-    h("div", { class: "page-head" },
+    h(
+      "div",
+      { class: "page-head" },
       h("p", { class: "breadcrumb" }, h("a", { href: "#/jobs" }, "Jobs")),
       h("h1", {}, earlier ? `New job like job ${earlier.id}` : "New job"),
-      h("p", { class: "lead" }, "Start from a recipe and change what you like. A field that is left alone keeps the recipe's value.")),
-    ...(workers.length ? [] : [createMessage("warn", "No worker is alive", h("p", {}, createText("The job waits in the queue until one starts: `python -m worker`, or API and worker together with `make serve`.")))]),
-    form.element);
+      h(
+        "p",
+        { class: "lead" },
+        "Start from a recipe and change what you like. A field that is left alone keeps the recipe's value.",
+      ),
+    ),
+    ...(workers.length
+      ? []
+      : [
+          createMessage(
+            "warn",
+            "No worker is alive",
+            h(
+              "p",
+              {},
+              createText(
+                "The job waits in the queue until one starts: `python -m worker`, or API and worker together with `make serve`.",
+              ),
+            ),
+          ),
+        ]),
+    form.element,
+  );
 }
 
 class JobForm {
   constructor(fields, recipes, datasets) {
     this.recipes = recipes;
     this.datasets = datasets;
-    this.fields = new Map(fields.map((field) => [field.name, new Field(withChoices(field, datasets), () => this.#explain())]));
+    this.fields = new Map(
+      fields.map((field) => [
+        field.name,
+        new Field(withChoices(field, datasets), () => this.#explain()),
+      ]),
+    );
     this.recipe = this.fields.get("recipe");
     this.problem = h("div", { role: "alert" });
     this.about = h("p", { class: "soft" });
@@ -45,10 +93,14 @@ class JobForm {
       event.preventDefault();
       runAction(button, () => this.#submit());
     };
-    this.element = h("form", { class: "report", novalidate: true, onsubmit: submit, autocomplete: "off" },
+    this.element = h(
+      "form",
+      { class: "report", novalidate: true, onsubmit: submit, autocomplete: "off" },
       h("section", { class: "card" }, this.recipe.element, this.about),
       ...this.#createGroups(),
-      this.problem, h("div", { class: "page-head" }, this.plan, button));
+      this.problem,
+      h("div", { class: "page-head" }, this.plan, button),
+    );
     // One key a form: pressing twice, or again after a lost reply, starts one job.
     this.key = createKey();
     this.#explain();
@@ -56,16 +108,28 @@ class JobForm {
 
   /** Put in what an earlier job asked for. */
   fill(request) {
-    for (const [name, value] of Object.entries(request)) if (value !== null) this.fields.get(name)?.set(value);
+    for (const [name, value] of Object.entries(request))
+      if (value !== null) this.fields.get(name)?.set(value);
     this.#explain();
   }
 
   #createGroups() {
     const named = new Set(["recipe", ...Object.values(GROUPS).flat()]);
     const rest = [...this.fields.keys()].filter((name) => !named.has(name));
-    const list = (names) => h("div", { class: "fields" }, names.map((name) => this.fields.get(name)?.element));
-    const group = (title, names) => h("section", { class: "card", "aria-label": title }, h("h2", {}, title), list(names));
-    const more = h("details", { class: "card" }, h("summary", {}, h("h2", {}, "More settings")), list(rest));
+    const list = (names) =>
+      h(
+        "div",
+        { class: "fields" },
+        names.map((name) => this.fields.get(name)?.element),
+      );
+    const group = (title, names) =>
+      h("section", { class: "card", "aria-label": title }, h("h2", {}, title), list(names));
+    const more = h(
+      "details",
+      { class: "card" },
+      h("summary", {}, h("h2", {}, "More settings")),
+      list(rest),
+    );
     return [...Object.entries(GROUPS).map(([title, names]) => group(title, names)), more];
   }
 
@@ -73,19 +137,27 @@ class JobForm {
   #explain() {
     const recipe = this.recipes.find(({ name }) => name === this.recipe.value) || this.recipes[0];
     this.about.replaceChildren(...createText(recipe.description));
-    for (const [name, field] of this.fields) if (name !== "recipe") field.setDefault(recipe.spec[name]);
+    for (const [name, field] of this.fields)
+      if (name !== "recipe") field.setDefault(recipe.spec[name]);
     const value = (name) => this.fields.get(name).value ?? recipe.spec[name];
     this.fields.get("model").setDefault(`${value("dataset")}-${recipe.name}`);
     const images = this.datasets.find(({ name }) => name === value("dataset"))?.counts?.train;
     const steps = Math.ceil(images / value("batch_size")) * value("epochs");
-    this.plan.textContent = steps > 0 ? `${formatCounted(steps, "step")}: ${formatCounted(value("epochs"), "epoch")} of ${formatCounted(images, "image")} in batches of ${value("batch_size")}.` : "";
+    this.plan.textContent =
+      steps > 0
+        ? `${formatCounted(steps, "step")}: ${formatCounted(value("epochs"), "epoch")} of ${formatCounted(images, "image")} in batches of ${value("batch_size")}.`
+        : "";
   }
 
   async #submit() {
     this.#clearProblems();
-    const own = [...this.fields].filter(([, field]) => field.value !== null).map(([name, field]) => [name, field.value]);
+    const own = [...this.fields]
+      .filter(([, field]) => field.value !== null)
+      .map(([name, field]) => [name, field.value]);
     try {
-      const job = await send("POST", "/jobs", Object.fromEntries(own), { "Idempotency-Key": this.key });
+      const job = await send("POST", "/jobs", Object.fromEntries(own), {
+        "Idempotency-Key": this.key,
+      });
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -101,14 +173,32 @@ class JobForm {
   }
 
   #showProblem(error) {
-    const listed = error.errors.length ? error.errors : [{ field: FIELD_OF_CODE[error.code], message: error.message }];
-    const elsewhere = listed.filter(({ field, message }) => !this.fields.get(field)?.setProblem(message));
+    const listed = error.errors.length
+      ? error.errors
+      : [{ field: FIELD_OF_CODE[error.code], message: error.message }];
+    const elsewhere = listed.filter(
+      ({ field, message }) => !this.fields.get(field)?.setProblem(message),
+    );
     const first = [...this.fields.values()].find((field) => field.hasProblem);
     if (elsewhere.length) {
-      this.problem.replaceChildren(createMessage("bad", error.title, elsewhere.map(({ message }) => h("p", {}, message))));
+      this.problem.replaceChildren(
+        createMessage(
+          "bad",
+          error.title,
+          elsewhere.map(({ message }) => h("p", {}, message)),
+        ),
+      );
     } else {
-      const names = [...this.fields].filter(([, field]) => field.hasProblem).map(([name]) => formatName(name));
-      this.problem.replaceChildren(createMessage("bad", "The job was not started", h("p", {}, `Please look at: ${names.join(", ")}.`)));
+      const names = [...this.fields]
+        .filter(([, field]) => field.hasProblem)
+        .map(([name]) => formatName(name));
+      this.problem.replaceChildren(
+        createMessage(
+          "bad",
+          "The job was not started",
+          h("p", {}, `Please look at: ${names.join(", ")}.`),
+        ),
+      );
     }
     first?.focus();
   }
@@ -117,10 +207,18 @@ class JobForm {
 /** Offer the data sets that are known; without any, the name is typed. */
 function withChoices(field, datasets) {
   if (field.name !== "dataset" || !datasets.length) return field;
-  return { ...field, choices: datasets.map(({ name }) => name), notes: Object.fromEntries(datasets.filter(({ state }) => state !== "ready").map(({ name, state }) => [name, state])) };
+  return {
+    ...field,
+    choices: datasets.map(({ name }) => name),
+    notes: Object.fromEntries(
+      datasets.filter(({ state }) => state !== "ready").map(({ name, state }) => [name, state]),
+    ),
+  };
 }
 
 function createKey() {
   // Unlike randomUUID, this works on pages that came over plain HTTP.
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }

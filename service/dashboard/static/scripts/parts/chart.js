@@ -4,6 +4,8 @@
 import uPlot from "../../vendor/uPlot.esm.js";
 import { h, s, setText } from "../dom.js";
 import { NONE } from "../format.js";
+import { splitLog, widen } from "./chart_scales.js";
+import { isDark, readColour } from "./colours.js";
 
 const FAINT_ALPHA = 0.4;
 const COMPARED_ALPHA = 0.75;
@@ -19,10 +21,22 @@ export class Chart {
     this.hidden = new Set();
     this.lines = [];
     this.legend = h("div", { class: "legend", role: "group", "aria-label": `Lines of ${title}` });
-    this.empty = h("p", { class: "chart-empty" }, "The first figures appear here as soon as the worker reports them.");
-    this.canvas = h("div", {
-      class: "chart-canvas", tabindex: 0, role: "group", "aria-roledescription": "chart", onkeydown: (event) => this.#onKey(event),
-    }, this.empty);
+    this.empty = h(
+      "p",
+      { class: "chart-empty" },
+      "The first figures appear here as soon as the worker reports them.",
+    );
+    this.canvas = h(
+      "div",
+      {
+        class: "chart-canvas",
+        tabindex: 0,
+        role: "group",
+        "aria-roledescription": "chart",
+        onkeydown: (event) => this.#onKey(event),
+      },
+      this.empty,
+    );
     this.element = h("div", { class: "chart" }, h("h3", {}, title), this.legend, this.canvas);
     this.resizing = new ResizeObserver(() => this.plot?.setSize(this.#size()));
     this.resizing.observe(this.canvas);
@@ -32,7 +46,12 @@ export class Chart {
   draw(lines, view) {
     this.lines = lines;
     this.view = view;
-    const structure = JSON.stringify([lines.map((line) => [line.name, line.colour, line.isFaint]), view.isLog, view.xName, isDark()]);
+    const structure = JSON.stringify([
+      lines.map((line) => [line.name, line.colour, line.isFaint]),
+      view.isLog,
+      view.xName,
+      isDark(),
+    ]);
     this.empty.hidden = lines.some((line) => line.x.length);
     if (this.empty.hidden === false) return;
     if (structure !== this.structure) this.#build(structure);
@@ -50,23 +69,53 @@ export class Chart {
     this.plot?.destroy();
     this.values = [];
     this.plot = new uPlot(this.#options(), this.#join(), this.canvas);
-    this.legend.replaceChildren(...this.lines.map((line, place) => this.#createLegendEntry(line, place)));
+    this.legend.replaceChildren(
+      ...this.lines.map((line, place) => this.#createLegendEntry(line, place)),
+    );
   }
 
   #options() {
     const ink = readColour("--ink-soft");
-    const axis = { stroke: ink, grid: { stroke: readColour("--chart-grid"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: ink,
+      grid: { stroke: readColour("--chart-grid"), width: 1 },
+      ticks: { show: false },
+      font: "12px system-ui, sans-serif",
+      labelFont: "12px system-ui, sans-serif",
+    };
     return {
       ...this.#size(),
       legend: { show: false },
-      cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 7 }, bind: { dblclick: () => () => this.onZoom(null) } },
-      scales: { x: { time: false, range: (_plot, low, high) => this.view.range || widen(low, high) }, y: { distr: this.view.isLog ? 3 : 1, range: (_plot, low, high) => this.#rangeY(low, high) } },
+      cursor: {
+        drag: { x: true, y: false, setScale: false },
+        points: { size: 7 },
+        bind: { dblclick: () => () => this.onZoom(null) },
+      },
+      scales: {
+        x: { time: false, range: (_plot, low, high) => this.view.range || widen(low, high) },
+        y: { distr: this.view.isLog ? 3 : 1, range: (_plot, low, high) => this.#rangeY(low, high) },
+      },
       axes: [
-        { ...axis, values: (_plot, splits) => splits.map(this.view.formatX), label: this.view.xName, labelSize: 20, size: 34 },
-        { ...axis, values: (_plot, splits) => splits.map((value) => (value === null ? "" : this.formatTick(value))), size: 54, ...(this.view.isLog && { splits: splitLog, filter: (_plot, splits) => splits }) },
+        {
+          ...axis,
+          values: (_plot, splits) => splits.map(this.view.formatX),
+          label: this.view.xName,
+          labelSize: 20,
+          size: 34,
+        },
+        {
+          ...axis,
+          values: (_plot, splits) =>
+            splits.map((value) => (value === null ? "" : this.formatTick(value))),
+          size: 54,
+          ...(this.view.isLog && { splits: splitLog, filter: (_plot, splits) => splits }),
+        },
       ],
       series: [{}, ...this.lines.map((line) => this.#createSeries(line))],
-      hooks: { setSelect: [(plot) => this.#onSelect(plot)], setCursor: [(plot) => this.#showValues(plot.cursor.idx)] },
+      hooks: {
+        setSelect: [(plot) => this.#onSelect(plot)],
+        setCursor: [(plot) => this.#showValues(plot.cursor.idx)],
+      },
     };
   }
 
@@ -88,9 +137,26 @@ export class Chart {
     if (line.isFaint) return "";
     const value = h("strong");
     this.values[place] = value;
-    const swatch = s("svg", { width: 18, height: 8, "aria-hidden": "true" },
-      s("line", { x1: 0, y1: 4, x2: 18, y2: 4, stroke: readColour(line.colour), "stroke-width": 3, "stroke-dasharray": line.isCompared ? "5 3" : null }));
-    const button = h("button", { type: "button", "aria-pressed": String(!this.hidden.has(line.name)) }, swatch, line.name, value);
+    const swatch = s(
+      "svg",
+      { width: 18, height: 8, "aria-hidden": "true" },
+      s("line", {
+        x1: 0,
+        y1: 4,
+        x2: 18,
+        y2: 4,
+        stroke: readColour(line.colour),
+        "stroke-width": 3,
+        "stroke-dasharray": line.isCompared ? "5 3" : null,
+      }),
+    );
+    const button = h(
+      "button",
+      { type: "button", "aria-pressed": String(!this.hidden.has(line.name)) },
+      swatch,
+      line.name,
+      value,
+    );
     button.addEventListener("click", () => this.#toggle(line.name, button));
     return button;
   }
@@ -106,7 +172,10 @@ export class Chart {
   }
 
   #join() {
-    const tables = this.lines.map((line) => [line.x, this.view.isLog ? line.y.map((value) => (value > 0 ? value : null)) : line.y]);
+    const tables = this.lines.map((line) => [
+      line.x,
+      this.view.isLog ? line.y.map((value) => (value > 0 ? value : null)) : line.y,
+    ]);
     return uPlot.join(tables);
   }
 
@@ -119,13 +188,22 @@ export class Chart {
 
   #onSelect(plot) {
     if (plot.select.width < 4) return;
-    const range = [plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x")];
+    const range = [
+      plot.posToVal(plot.select.left, "x"),
+      plot.posToVal(plot.select.left + plot.select.width, "x"),
+    ];
     plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     this.onZoom(range);
   }
 
   #onKey(event) {
-    const moves = { "+": ["zoom", 0.5], "=": ["zoom", 0.5], "-": ["zoom", 2], ArrowLeft: ["pan", -0.25], ArrowRight: ["pan", 0.25] };
+    const moves = {
+      "+": ["zoom", 0.5],
+      "=": ["zoom", 0.5],
+      "-": ["zoom", 2],
+      ArrowLeft: ["pan", -0.25],
+      ArrowRight: ["pan", 0.25],
+    };
     if (event.key === "0") this.onZoom(null);
     else if (moves[event.key] && this.plot) this.move(...moves[event.key]);
     else return;
@@ -150,54 +228,36 @@ export class Chart {
 
   #showValues(index) {
     this.lines.forEach((line, place) => {
-      const shown = index === null || index === undefined ? line.y.at(-1) : this.#valueAt(place, index);
-      if (this.values[place]) setText(this.values[place], shown === null || shown === undefined ? NONE : this.format(shown));
+      const shown =
+        index === null || index === undefined ? line.y.at(-1) : this.#valueAt(place, index);
+      if (this.values[place])
+        setText(
+          this.values[place],
+          shown === null || shown === undefined ? NONE : this.format(shown),
+        );
     });
   }
 
   /** The value at the cursor, or the last one before it. */
   #valueAt(place, index) {
     const column = this.plot.data[place + 1];
-    for (let row = index; row >= 0; row -= 1) if (column[row] !== null && column[row] !== undefined) return column[row];
+    for (let row = index; row >= 0; row -= 1)
+      if (column[row] !== null && column[row] !== undefined) return column[row];
     return null;
   }
 
   #describe() {
     this.#showValues(this.plot.cursor.idx);
-    const latest = this.lines.filter((line) => !line.isFaint && line.y.length).map((line) => `${line.name} ${this.format(line.y.at(-1))}`);
-    this.canvas.setAttribute("aria-label", `${this.title}. Latest: ${latest.join(", ")}. Plus and minus zoom, arrows move, 0 shows all.`);
+    const latest = this.lines
+      .filter((line) => !line.isFaint && line.y.length)
+      .map((line) => `${line.name} ${this.format(line.y.at(-1))}`);
+    this.canvas.setAttribute(
+      "aria-label",
+      `${this.title}. Latest: ${latest.join(", ")}. Plus and minus zoom, arrows move, 0 shows all.`,
+    );
   }
 
   #size() {
     return { width: Math.max(200, this.canvas.clientWidth), height: this.canvas.clientHeight };
   }
-}
-
-/** Run `redraw` when the system changes between light and dark. */
-export function onSchemeChange(redraw, signal) {
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, { signal });
-}
-
-function isDark() {
-  return matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function readColour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-function widen(low, high) {
-  if (low === null) return [0, 1];
-  return low === high ? [low - 1, high + 1] : [low, high];
-}
-
-/** 1, 2 and 5 times the powers of ten; evenly spaced where the range holds too few of them. */
-function splitLog(_plot, _axis, low, high) {
-  const splits = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
-    for (const factor of [1, 2, 5]) splits.push(factor * 10 ** power);
-  }
-  const inside = splits.filter((value) => value >= low && value <= high);
-  if (inside.length > 2) return inside.map((value) => Number(value.toPrecision(6)));
-  return [0, 1, 2, 3, 4].map((step) => Number((low * (high / low) ** (step / 4)).toPrecision(2)));
 }

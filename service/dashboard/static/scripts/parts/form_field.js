@@ -7,14 +7,38 @@ export class Field {
   constructor({ name, description, kind, choices, bounds, standard, notes = {} }, onChange) {
     Object.assign(this, { name, kind, notes, standard });
     const id = `field-${name}`;
-    const common = { id, name, "aria-describedby": `${id}-hint ${id}-problem`, onchange: onChange, oninput: onChange };
+    const common = {
+      id,
+      name,
+      "aria-describedby": `${id}-hint ${id}-problem`,
+      onchange: onChange,
+      oninput: onChange,
+    };
     this.input = choices
-      ? h("select", common, name !== "recipe" && h("option", { value: "" }), choices.map((choice) => h("option", { value: choice }, this.#label(choice))))
-      : h("input", { ...common, type: "text", inputmode: { integer: "numeric", number: "decimal" }[kind], spellcheck: "false" });
+      ? h(
+          "select",
+          common,
+          name !== "recipe" && h("option", { value: "" }),
+          choices.map((choice) => h("option", { value: choice }, this.#label(choice))),
+        )
+      : h("input", {
+          ...common,
+          type: "text",
+          inputmode: { integer: "numeric", number: "decimal" }[kind],
+          spellcheck: "false",
+        });
     this.problem = h("p", { class: "problem", id: `${id}-problem` });
-    const hint = [description, bounds && `${bounds.charAt(0).toUpperCase()}${bounds.slice(1)}.`].filter(Boolean).join(" ");
-    this.element = h("div", { class: "field" },
-      h("label", { for: id }, formatName(name)), this.input, this.problem, h("p", { class: "hint", id: `${id}-hint` }, createText(hint)));
+    const hint = [description, bounds && `${bounds.charAt(0).toUpperCase()}${bounds.slice(1)}.`]
+      .filter(Boolean)
+      .join(" ");
+    this.element = h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, formatName(name)),
+      this.input,
+      this.problem,
+      h("p", { class: "hint", id: `${id}-hint` }, createText(hint)),
+    );
   }
 
   /** What was typed or chosen; null where the field was left alone. */
@@ -39,7 +63,8 @@ export class Field {
   /** Show the value that holds when the field is left alone: the recipe's, else the API's own. */
   setDefault(value) {
     const text = String(value ?? this.standard ?? "");
-    if (this.input instanceof HTMLSelectElement) this.input.options[0].textContent = text && `${this.#label(text)} (recipe)`;
+    if (this.input instanceof HTMLSelectElement)
+      this.input.options[0].textContent = text && `${this.#label(text)} (recipe)`;
     else this.input.placeholder = text;
   }
 

@@ -22,10 +22,23 @@ export class JobActions {
 
   #create(job) {
     return [
-      job.model && h("a", { class: "button primary", href: `#/models/${job.model.name}?version=${job.model.version}` }, "Use the model"),
-      canPause(job) && this.#button("Pause", () => this.#post(job, "pause", "Paused. Its place is kept.")),
-      job.status === "paused" && this.#button("Resume", () => this.#post(job, "resume", "Queued again.")),
-      job.status === "failed" && this.#button("Retry", () => this.#post(job, "retry", "Queued again, from the last checkpoint.")),
+      job.model &&
+        h(
+          "a",
+          {
+            class: "button primary",
+            href: `#/models/${job.model.name}?version=${job.model.version}`,
+          },
+          "Use the model",
+        ),
+      canPause(job) &&
+        this.#button("Pause", () => this.#post(job, "pause", "Paused. Its place is kept.")),
+      job.status === "paused" &&
+        this.#button("Resume", () => this.#post(job, "resume", "Queued again.")),
+      job.status === "failed" &&
+        this.#button("Retry", () =>
+          this.#post(job, "retry", "Queued again, from the last checkpoint."),
+        ),
       canCancel(job) && this.#button("Cancel", () => this.#cancel(job)),
       h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "New job like this…"),
       isEnded(job) && this.#button("Delete", () => this.#delete(job), "danger"),
@@ -33,7 +46,11 @@ export class JobActions {
   }
 
   #button(name, action, kind = "") {
-    const button = h("button", { class: `button ${kind}`, type: "button", onclick: () => runAction(button, action) }, name);
+    const button = h(
+      "button",
+      { class: `button ${kind}`, type: "button", onclick: () => runAction(button, action) },
+      name,
+    );
     return button;
   }
 
@@ -44,12 +61,15 @@ export class JobActions {
   }
 
   async #cancel(job) {
-    const question = "It cannot be continued afterwards. Its last checkpoint stays until the job is deleted.";
-    if (await confirmAction(`Cancel job ${job.id}?`, question, "Cancel the job")) await this.#post(job, "cancel", "Cancelled.");
+    const question =
+      "It cannot be continued afterwards. Its last checkpoint stays until the job is deleted.";
+    if (await confirmAction(`Cancel job ${job.id}?`, question, "Cancel the job"))
+      await this.#post(job, "cancel", "Cancelled.");
   }
 
   async #delete(job) {
-    const question = "Its metrics, events and checkpoints go with it. A model that it produced stays.";
+    const question =
+      "Its metrics, events and checkpoints go with it. A model that it produced stays.";
     if (!(await confirmAction(`Delete job ${job.id}?`, question, "Delete the job"))) return;
     await send("DELETE", `/jobs/${job.id}`);
     showToast(`Job ${job.id} is deleted.`);

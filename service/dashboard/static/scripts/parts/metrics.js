@@ -34,7 +34,11 @@ export class Metrics {
   async #load(onPart, steps) {
     let hasMore = true;
     while (hasMore) {
-      const page = await get(`/jobs/${this.jobId}/metrics`, { cursor: this.cursor, limit: 200, signal: this.signal });
+      const page = await get(`/jobs/${this.jobId}/metrics`, {
+        cursor: this.cursor,
+        limit: 200,
+        signal: this.signal,
+      });
       if (this.steps !== steps) return; // Reset meanwhile.
       this.steps.push(...page.steps);
       this.epochs.push(...page.epochs);

@@ -20,12 +20,23 @@ export function drawNetwork(network) {
     const letters = Math.max(...labelsOf(stage).map((label) => label.length));
     const cell = Math.max(SMALLEST_CELL, box.width + box.depth, letters * LETTER_WIDTH);
     const left = x + (cell - box.width - box.depth) / 2;
-    if (place) parts.push(s("path", { class: "flow", d: `M${x - GAP + 6} 84h${GAP - 14}m-5 -4l5 4l-5 4` }));
+    if (place)
+      parts.push(s("path", { class: "flow", d: `M${x - GAP + 6} 84h${GAP - 14}m-5 -4l5 4l-5 4` }));
     parts.push(drawBox(left, box), ...drawLabels(x + cell / 2, stage));
     x += cell + GAP;
   });
   const width = x - GAP + 8;
-  return s("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": describe(stages) }, parts);
+  return s(
+    "svg",
+    {
+      width,
+      height: HEIGHT,
+      viewBox: `0 0 ${width} ${HEIGHT}`,
+      role: "img",
+      "aria-label": describe(stages),
+    },
+    parts,
+  );
 }
 
 function listStages(network) {
@@ -37,7 +48,12 @@ function listStages(network) {
     const isLight = layer.parameter_count <= 4 * layer.output_shape[0];
     if (isLight && layer.output_shape.join() === last.shape.join()) last.after.push(operation);
     // The address of a layer deep inside says less than what it does.
-    else stages.push({ name: layer.name.includes(".") ? operation : layer.name, shape: layer.output_shape, after: [] });
+    else
+      stages.push({
+        name: layer.name.includes(".") ? operation : layer.name,
+        shape: layer.output_shape,
+        after: [],
+      });
   }
   return stages;
 }
@@ -54,15 +70,22 @@ function measure(shape, side) {
 function drawBox(left, { width, height, depth }) {
   const top = BASELINE - 12 - height;
   const move = `${left} ${top}`;
-  return s("g", {},
+  return s(
+    "g",
+    {},
     s("path", { class: "side", d: `M${move}l${depth} ${-depth}h${width}l${-depth} ${depth}z` }),
-    s("path", { class: "side", d: `M${left + width} ${top}l${depth} ${-depth}v${height}l${-depth} ${depth}z` }),
-    s("rect", { class: "front", x: left, y: top, width, height }));
+    s("path", {
+      class: "side",
+      d: `M${left + width} ${top}l${depth} ${-depth}v${height}l${-depth} ${depth}z`,
+    }),
+    s("rect", { class: "front", x: left, y: top, width, height }),
+  );
 }
 
 function drawLabels(x, stage) {
   return labelsOf(stage).map((label, line) =>
-    s("text", { class: line ? null : "name", x, y: BASELINE + 6 + 16 * line }, label));
+    s("text", { class: line ? null : "name", x, y: BASELINE + 6 + 16 * line }, label),
+  );
 }
 
 function labelsOf({ name, shape, after }) {

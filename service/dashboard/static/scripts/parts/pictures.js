@@ -5,17 +5,36 @@ import { formatPercent } from "../format.js";
 
 /** Return a list of pictures. A prediction is {index, label, predicted, confidence}. */
 export function createPictures(dataset, split, predictions) {
-  return h("ul", { class: "pictures" }, predictions.map((prediction) => createPicture(dataset, split, prediction)));
+  return h(
+    "ul",
+    { class: "pictures" },
+    predictions.map((prediction) => createPicture(dataset, split, prediction)),
+  );
 }
 
 export function createPicture(dataset, split, { index, label, predicted, confidence }) {
   const address = `/datasets/${dataset}/images/${split}/${index}`;
   const isRight = label === predicted;
-  const image = h("img", { src: address, alt: `Test image ${index}: ${label}`, width: 96, height: 96, loading: "lazy", decoding: "async" });
+  const image = h("img", {
+    src: address,
+    alt: `Test image ${index}: ${label}`,
+    width: 96,
+    height: 96,
+    loading: "lazy",
+    decoding: "async",
+  });
   const link = h("a", { href: address, target: "_blank", rel: "noopener" }, image);
-  image.addEventListener("error", () => link.replaceWith(h("p", { class: "picture-missing" }, "not on this machine")), { once: true });
-  return h("li", { class: "picture" }, link,
+  image.addEventListener(
+    "error",
+    () => link.replaceWith(h("p", { class: "picture-missing" }, "not on this machine")),
+    { once: true },
+  );
+  return h(
+    "li",
+    { class: "picture" },
+    link,
     h("p", {}, h("strong", {}, label)),
     h("p", { class: "small" }, isRight ? "recognised" : `taken for ${predicted}`),
-    h("p", { class: "soft small" }, `${formatPercent(confidence)} sure`));
+    h("p", { class: "soft small" }, `${formatPercent(confidence)} sure`),
+  );
 }

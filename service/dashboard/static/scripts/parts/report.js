@@ -28,17 +28,33 @@ function createTotals(report) {
     "Calibration error": formatPercent(report.expected_calibration_error),
     "Test images": formatCount(report.images),
   };
-  return h("section", { class: "card", "aria-labelledby": "report-title" },
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "report-title" },
     h("h2", { id: "report-title" }, "Report"),
-    h("dl", { class: "tiles" }, Object.entries(totals).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))));
+    h(
+      "dl",
+      { class: "tiles" },
+      Object.entries(totals).map(([name, value]) =>
+        h("div", {}, h("dt", {}, name), h("dd", {}, value)),
+      ),
+    ),
+  );
 }
 
 function createMistakes(report) {
   const mistakes = report.most_confident_mistakes;
-  return h("section", { class: "card", "aria-labelledby": "mistakes-title" },
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "mistakes-title" },
     h("h2", { id: "mistakes-title" }, "Worst mistakes"),
-    h("p", { class: "soft" }, mistakes.length
-      ? `The ${formatCounted(mistakes.length, "picture")} that the model is wrong about with most confidence.`
-      : "The model makes no mistake on the test images."),
-    createPictures(report.dataset, report.split, mistakes));
+    h(
+      "p",
+      { class: "soft" },
+      mistakes.length
+        ? `The ${formatCounted(mistakes.length, "picture")} that the model is wrong about with most confidence.`
+        : "The model makes no mistake on the test images.",
+    ),
+    createPictures(report.dataset, report.split, mistakes),
+  );
 }

@@ -14,7 +14,11 @@ export function readFields(openapi) {
 function readField(openapi, name, property) {
   const schema = findSchema(openapi, property);
   const choices = schema.enum || (schema.const === undefined ? null : [schema.const]);
-  const kind = choices ? "choice" : ["integer", "number", "boolean"].includes(schema.type) ? schema.type : "text";
+  const kind = choices
+    ? "choice"
+    : ["integer", "number", "boolean"].includes(schema.type)
+      ? schema.type
+      : "text";
   return {
     name,
     description: property.description || schema.description || "",
@@ -30,11 +34,24 @@ function findSchema(openapi, property) {
   const alternatives = property.anyOf || property.oneOf || [property];
   const schema = alternatives.find(({ type }) => type !== "null");
   if (!schema.$ref) return schema;
-  return schema.$ref.split("/").slice(1).reduce((place, key) => place[key], openapi);
+  return schema.$ref
+    .split("/")
+    .slice(1)
+    .reduce((place, key) => place[key], openapi);
 }
 
 function describeBounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
-  const low = minimum !== undefined ? `at least ${formatNumber(minimum)}` : exclusiveMinimum !== undefined ? `more than ${formatNumber(exclusiveMinimum)}` : "";
-  const high = maximum !== undefined ? `at most ${formatNumber(maximum)}` : exclusiveMaximum !== undefined ? `less than ${formatNumber(exclusiveMaximum)}` : "";
+  const low =
+    minimum !== undefined
+      ? `at least ${formatNumber(minimum)}`
+      : exclusiveMinimum !== undefined
+        ? `more than ${formatNumber(exclusiveMinimum)}`
+        : "";
+  const high =
+    maximum !== undefined
+      ? `at most ${formatNumber(maximum)}`
+      : exclusiveMaximum !== undefined
+        ? `less than ${formatNumber(exclusiveMaximum)}`
+        : "";
   return [low, high].filter(Boolean).join(", ");
 }

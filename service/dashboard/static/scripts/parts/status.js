@@ -2,8 +2,23 @@
 
 import { h, setText } from "../dom.js";
 
-const TONES = { running: "active", succeeded: "good", failed: "bad", cancelled: null, paused: "warn", cancelling: "warn", queued: null };
-const BAR_TONES = { succeeded: "good", failed: "bad", cancelled: "quiet", paused: "warn", cancelling: "warn", queued: "quiet" };
+const TONES = {
+  running: "active",
+  succeeded: "good",
+  failed: "bad",
+  cancelled: null,
+  paused: "warn",
+  cancelling: "warn",
+  queued: null,
+};
+const BAR_TONES = {
+  succeeded: "good",
+  failed: "bad",
+  cancelled: "quiet",
+  paused: "warn",
+  cancelling: "warn",
+  queued: "quiet",
+};
 
 export const STATUSES = ["running", "queued", "paused", "succeeded", "failed", "cancelled"];
 
