@@ -82,7 +82,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A snapshot: every query in the block sees the same state. Nothing is written."""
-        with _translated_errors(), Session(self.engine, expire_on_commit=False) as session:
+        with translated_errors(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -95,7 +95,7 @@ class Database:
         """
         writer = self.engine.execution_options(tenfold_writing=True)
         with (
-            _translated_errors(),
+            translated_errors(),
             Session(writer, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -165,7 +165,7 @@ class Database:
     def _run_alone(self, statement: str, *parameters: str) -> None:
         """Run one statement outside of any transaction."""
         alone = self.engine.execution_options(tenfold_alone=True)
-        with _translated_errors(), alone.connect() as connection:
+        with translated_errors(), alone.connect() as connection:
             connection.exec_driver_sql(statement, parameters)
 
 
@@ -185,7 +185,7 @@ class ChangeDetector:
         """Return True the first time, and whenever there was a commit since the last call."""
         if not self._database.is_sqlite:
             return True
-        with _translated_errors():
+        with translated_errors():
             if self._connection is None:
                 self._connection = self._database.engine.connect()
             with self._connection.begin():
@@ -239,7 +239,8 @@ def _create_sqlite_engine(url: str) -> Engine:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
+    """Raise DatabaseError, with what to do, where the database's driver raises its own error."""
     try:
         yield
     except DriverError as error:

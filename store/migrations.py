@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from store.database import Database
+from store.database import Database, translated_errors
 from store.errors import DatabaseError
 
 _FOLDER = Path(__file__).resolve().parent.parent / "alembic"
@@ -24,14 +24,14 @@ def configure(database: Database) -> Config:
 
 def read_revision(database: Database) -> str | None:
     """Return the revision that the database is at, or None when it is empty."""
-    with database.engine.connect() as connection:
+    with translated_errors(), database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(database: Database) -> None:
     """Migrate to the newest revision. Two processes may call this at once: one waits.
 
-    Raises DatabaseError when the database is newer than this version of Tenfold.
+    Raises DatabaseError when the database is newer than this version of Tenfold, or refuses.
     """
     config = configure(database)
     scripts = ScriptDirectory.from_config(config)
@@ -43,7 +43,8 @@ def upgrade(database: Database) -> None:
             f"The database is at schema {current}, which this version of Tenfold does not know: "
             "start the newer version that made it, or restore an older backup."
         )
-    command.upgrade(config, "head")
+    with translated_errors():
+        command.upgrade(config, "head")
 
 
 @cache

@@ -42,6 +42,8 @@ class Actor:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.reliability.worker_actor"],
             cwd=ROOT,
+            # Several workers run at once, on machines with few cores.
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

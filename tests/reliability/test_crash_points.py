@@ -219,6 +219,21 @@ def test_a_migration_that_is_killed_at_any_change_of_the_disk_is_done_again(
         shutil.rmtree(place.folder)
 
 
+@needs_strace
+def test_a_migration_on_a_full_disk_is_a_sentence(actors: Actor, fast_folder: Path) -> None:
+    empty = Place(fast_folder / "empty", keeps_files=False)
+    empty.folder.mkdir()
+    for call, number in list_points(count_calls(actors, "migrate", empty, CAN_BE_FULL)):
+        place = copy(empty, f"{call}-{number}")
+        fault = f"{call}:error=ENOSPC:when={number}"
+        code = actors.act("migrate", place, trace=call, fault=fault)
+        refusal = place.folder / "refusal.txt"
+        assert code in {actor.DONE, actor.REFUSED}, f"{fault}\n{refusal.read_text()}"
+        place.check()
+        redo("migrate", place)
+        shutil.rmtree(place.folder)
+
+
 def redo(scenario: str, place: Place) -> None:
     """What was killed half-way can be done again, unless it had been done."""
     code = actor.act(scenario, place.folder, place.artifacts_url)

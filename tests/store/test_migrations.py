@@ -15,7 +15,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import OperationalError
 
 from store import migrations
 from store.database import Database
@@ -66,7 +65,7 @@ def test_a_failed_upgrade_leaves_the_schema_as_it_was(database: Database) -> Non
     """The DDL runs in one transaction, so a table in the way undoes the tables before it."""
     with database.writing() as session:
         session.execute(text("CREATE TABLE step_metrics (in_the_way INTEGER)"))
-    with pytest.raises(OperationalError, match="already exists"):
+    with pytest.raises(DatabaseError, match="already exists"):
         migrations.upgrade(database)
     assert list_tables(database) == {"step_metrics"}
 
@@ -83,6 +82,13 @@ def test_a_database_of_a_newer_version_is_refused_with_advice(database: Database
     with database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseError, match=r"at schema 9999.* start the newer version"):
+        migrations.upgrade(database)
+
+
+def test_a_file_that_is_no_database_is_refused_with_advice(database: Database) -> None:
+    assert database.path is not None
+    database.path.write_bytes(b"this is a text file, not a database" * 100)
+    with pytest.raises(DatabaseError, match="no SQLite database"):
         migrations.upgrade(database)
 
 
