@@ -68,7 +68,7 @@ format: $(ready) ## rewrite the sources in house style
 	@$(bin)/ruff format .
 
 lock: $(ready) ## renew the locks from pyproject.toml (UPGRADE=1: to the newest versions)
-	@$(compile) --group dev $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	@$(compile) --group dev --all-extras $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@$(compile) --constraint requirements.lock --output-file docker/requirements.lock
 
 check: lint types contracts test ## all that must pass before a commit
