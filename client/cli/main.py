@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -27,8 +28,15 @@ from client.errors import (
 )
 
 
+def _read_version() -> str:
+    try:
+        return version("tenfold")
+    except PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="tenfold", prog_name="tenfold")
+@click.version_option(_read_version(), prog_name="tenfold")
 def tenfold() -> None:
     """Train an image classifier and serve it on your own machine.
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from client import calls, schemas
 from client.spec import list_spec_fields
 
+# The first test waits for the service to start.
+pytestmark = pytest.mark.timeout(300)
 # Routes that a browser, a probe or another protocol's client asks for, not this one.
 NOT_OURS = {
     "check_liveness",

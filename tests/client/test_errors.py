@@ -21,6 +21,9 @@ from client import (
 )
 from tests.client.unreliable_proxy import UnreliableProxy
 
+# The first test waits for the service to start.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def stranger() -> Iterator[str]:

@@ -15,6 +15,8 @@ from client import (
 from tests.acceptance.conftest import Stack
 from tests.client.unreliable_proxy import UnreliableProxy
 
+# The first test waits for the service to start.
+pytestmark = pytest.mark.timeout(300)
 QUICK = RetryPolicy(attempts=4, first_wait_seconds=0.01)
 
 
