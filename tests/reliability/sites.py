@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from store import checkpoints, events, jobs, metrics, migrations, models
 from store.artifacts import open_store
 from store.database import Database
@@ -111,6 +113,12 @@ class Site:
             assert time.monotonic() < deadline, self.log.read_text()
             self.rescue.look()
             time.sleep(0.02)
+
+    def is_working(self, pid: int) -> bool:
+        """Tell whether the worker of that process runs a job."""
+        with self.database.reading() as session:
+            owners = session.scalars(select(Job.worker_id).where(Job.worker_id.is_not(None)))
+            return any(owner is not None and f"-{pid}-" in owner for owner in owners)
 
     def watch(self, seconds: float) -> None:
         """Do for a while what a service does beside a worker."""

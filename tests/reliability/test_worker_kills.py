@@ -39,10 +39,13 @@ def test_workers_killed_at_random_lose_nothing_and_do_nothing_twice(
     draw = random.Random(seed)  # noqa: S311 -- no secret
     job_ids: list[int] = []
     for _ in range(ROUNDS):
-        if len(job_ids) - sum(killed.read(job_id).status.is_ended for job_id in job_ids) < 4:
+        if len(job_ids) - sum(killed.read(job_id).status.is_ended for job_id in job_ids) < 3:
             job_ids.append(killed.submit(seed=len(job_ids)))
-        with killed.worker(signal.SIGKILL):
-            killed.watch(seconds=draw.uniform(0.1, 1.5))
+        with killed.worker(signal.SIGKILL) as pid:
+            # Some die while they start, the others at any moment of their work.
+            if draw.random() < 0.8:
+                killed.wait(partial(killed.is_working, pid))
+            killed.watch(seconds=draw.uniform(0.0, 1.0))
         killed.check()
         killed.retry_poisoned(*job_ids)
     killed.finish(*job_ids)
