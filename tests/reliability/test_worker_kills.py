@@ -16,7 +16,7 @@ from tests.reliability.effort import IS_CHAOS
 from tests.reliability.sites import Site
 
 # Of kills; TENFOLD_KILLS asks for another number.
-ROUNDS = int(os.environ.get("TENFOLD_KILLS", "1000" if IS_CHAOS else "15"))
+ROUNDS = int(os.environ.get("TENFOLD_KILLS", "1000" if IS_CHAOS else "8"))
 SECONDS_PER_ROUND = 20  # on a machine that has much else to do
 
 pytestmark = pytest.mark.timeout(600 + ROUNDS * SECONDS_PER_ROUND)
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_taken(
     make_site: Callable[..., Site], artifacts: str
 ) -> None:
     killed, peaceful = make_site(artifacts), make_site(artifacts)
-    fields = {"epochs": 3, "batch_size": 16}
+    fields = {"epochs": 2, "batch_size": 16}
     job_id = killed.submit(**fields)
     with killed.worker(signal.SIGKILL):
         killed.wait(lambda: len(killed.list_checkpoints(job_id)) == 2)
