@@ -18,6 +18,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
+from store.durability import flush
 from store.errors import ArtifactError, NotFoundError
 from store.tables import Artifact, ArtifactChunk, ArtifactFile
 
@@ -174,9 +175,9 @@ class FolderArtifacts(ArtifactStore):
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            _sync_folder(aside)
+            flush(aside)
             aside.rename(self.folder / artifact_id)
-            _sync_folder(self.folder)
+            flush(self.folder)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             raise ArtifactError(
@@ -218,14 +219,6 @@ class FolderArtifacts(ArtifactStore):
 
     def _erase(self, name: str) -> None:
         shutil.rmtree(self.folder / name, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _call_once_after(

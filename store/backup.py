@@ -20,6 +20,7 @@ from store import checkpoints, jobs, migrations, workers
 from store.artifacts import ArtifactStore, FolderArtifacts, open_store
 from store.clock import utc_now
 from store.database import Database
+from store.durability import flush
 from store.errors import ConflictError, DatabaseError, InvalidRequestError
 from store.settings import Settings
 from store.tables import Artifact, Checkpoint, Job, Model
@@ -55,7 +56,7 @@ def back_up(database: Database, settings: Settings, folder: Path) -> Backup:
         partial.mkdir(parents=True)
         backup = _fill(database, open_store(settings.artifacts_url), partial)
         partial.rename(folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise DatabaseError(
@@ -188,13 +189,13 @@ def _describe(folder: Path, job_count: int, model_count: int, revision: str | No
         files={name: _checksum(path) for name, path in files.items()},
     )
     for path in files.values():
-        _flush(path)
+        flush(path)
     with (folder / _ABOUT).open("x") as file:
         json.dump(backup.model_dump(mode="json"), file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        _flush(path)
+        flush(path)
     return backup
 
 
@@ -229,7 +230,7 @@ def _copy_back(folder: Path, path: Path, settings: Settings) -> None:
             )
         shutil.copytree(folder / _ARTIFACTS, settings.artifacts_folder, dirs_exist_ok=True)
         for copied in (settings.artifacts_folder, *settings.artifacts_folder.rglob("*")):
-            _flush(copied)
+            flush(copied)
     elif settings.artifacts_folder is not None:
         raise InvalidRequestError(
             "The backup keeps artifacts in the database: set TENFOLD_ARTIFACTS_URL to database:, "
@@ -237,9 +238,9 @@ def _copy_back(folder: Path, path: Path, settings: Settings) -> None:
         )
     aside = path.with_name(f"{path.name}.partial")
     shutil.copyfile(folder / _DATABASE, aside)
-    _flush(aside)
+    flush(aside)
     aside.rename(path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -249,12 +250,3 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -100,14 +100,6 @@ def list_newest(session: Session, *, after: str | None = None, limit: int = 50) 
     return list(session.scalars(query.order_by(Model.name)))
 
 
-def list_names(session: Session, *, after: str | None = None, limit: int = 50) -> list[str]:
-    """Return up to `limit` model names in alphabetical order, those after `after`."""
-    query = select(Model.name).distinct().order_by(Model.name).limit(limit)
-    if after is not None:
-        query = query.where(Model.name > after)
-    return list(session.scalars(query))
-
-
 def list_versions(session: Session, name: str) -> list[Model]:
     """Return all versions, newest first. Raises NotFoundError (`model_not_found`)."""
     get(session, name)

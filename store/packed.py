@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from store.durability import flush
 from store.errors import DatasetError
 from store.images import Pixels
 
@@ -165,18 +166,10 @@ def _write_files(folder: Path, about: object, splits: Mapping[Split, Examples]) 
 
 def _publish(temporary: Path, final: Path) -> None:
     """Rename the complete folder into place, and make the new name durable."""
-    _flush_folder(temporary)
+    flush(temporary)
     try:
         temporary.rename(final)
     except OSError:
         if not (final / "dataset.json").exists():
             raise
-    _flush_folder(final.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(final.parent)
