@@ -57,7 +57,7 @@ class Batches:
         self._examples, self.held_out = _split(everything, spec)
         self._full_side = min(self._examples.images.shape[2:])
         self._is_mirrored = _draw_orientations(len(self), spec.seed, device)
-        self.steps_per_epoch = -(-len(self) // spec.batch_size)
+        self.steps_per_epoch = count_steps_per_epoch(len(everything), spec)
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -123,6 +123,15 @@ class Batches:
         return normalise(resize(images, side)), batch.labels
 
 
+def count_steps_per_epoch(images: int, spec: TrainingSpec) -> int:
+    """Return the batches of an epoch, given all training images; the last one may be smaller."""
+    return -(-(images - _count_held_out(images, spec)) // spec.batch_size)
+
+
+def _count_held_out(images: int, spec: TrainingSpec) -> int:
+    return round(images * spec.validation_share)
+
+
 def load_split(
     dataset: PackedDataset, split: Split, color: Color, device: torch.device
 ) -> LabelledImages:
@@ -143,7 +152,7 @@ def normalise(images: Tensor) -> Tensor:
 
 def _split(examples: LabelledImages, spec: TrainingSpec) -> tuple[LabelledImages, LabelledImages]:
     """Return what is trained on and what is held out of it, which may be nothing."""
-    held_out = round(len(examples) * spec.validation_share)
+    held_out = _count_held_out(len(examples), spec)
     if held_out == 0:
         return examples, LabelledImages(examples.images[:0], examples.labels[:0])
     generator = _seeded_generator(torch.device("cpu"), spec.seed, _HELD_OUT)

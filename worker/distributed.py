@@ -27,6 +27,7 @@ from store.errors import TenfoldError, TrainingError
 from store.packed import PackedDataset
 from store.specs import TrainingSpec
 from worker import checkpoints, networks
+from worker.batches import count_steps_per_epoch
 from worker.reports import CheckpointDue, Report
 from worker.training import Training
 
@@ -82,8 +83,7 @@ class DistributedTraining:
         self.spec = spec
         self.finished = False
         self.result: nn.Module = networks.build_for(spec, dataset).to(device)
-        held_out = round(dataset.count("train") * spec.validation_share)
-        steps_per_epoch = -(-(dataset.count("train") - held_out) // spec.batch_size)
+        steps_per_epoch = count_steps_per_epoch(dataset.count("train"), spec)
         about = {} if resume is None else checkpoints.from_files(resume).about
         self.epoch: int = about.get("epoch", 0)
         self.step: int = self.epoch * steps_per_epoch + about.get("step", 0)
