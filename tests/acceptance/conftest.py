@@ -59,6 +59,10 @@ class Stack:
         reply.raise_for_status()
         return reply.json()  # type: ignore[no-any-return]
 
+    def list_event_kinds(self, job_id: int) -> list[str]:
+        items = self.get(f"/jobs/{job_id}/events", limit=200)["items"]
+        return [event["kind"] for event in items]
+
     def submit(self, **fields: Any) -> Json:
         reply = self.client.post("/jobs", json={"dataset": "shapes", **fields})
         assert reply.status_code == 201, reply.text

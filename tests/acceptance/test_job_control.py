@@ -59,9 +59,8 @@ def test_a_stopped_worker_hands_its_job_on(start_stack: Callable[..., Stack]) ->
 
     stack.start_worker()
     stack.wait_for_status(job_id, "running")
-    stack.wait(lambda: stack.get(f"/jobs/{job_id}/metrics")["steps"][-1]["step"] > step, 30)
-    kinds = [event["kind"] for event in stack.get(f"/jobs/{job_id}/events")["items"]]
-    assert "resumed_from_checkpoint" in kinds
+    stack.wait(lambda: stack.get(f"/jobs/{job_id}/metrics")["steps"][-1]["step"] > step, 60)
+    assert "resumed_from_checkpoint" in stack.list_event_kinds(job_id)
 
 
 def test_a_killed_worker_is_noticed_and_its_job_goes_on(start_stack: Callable[..., Stack]) -> None:
@@ -74,9 +73,11 @@ def test_a_killed_worker_is_noticed_and_its_job_goes_on(start_stack: Callable[..
     worker.kill()
     worker.wait()
     stack.start_worker()
-    stack.wait(lambda: stack.get(f"/jobs/{job_id}")["attempt"] == 2, 30)
-    kinds = [event["kind"] for event in stack.get(f"/jobs/{job_id}/events")["items"]]
+    # The second attempt begins before it has read the checkpoint.
+    stack.wait(lambda: "resumed_from_checkpoint" in stack.list_event_kinds(job_id), 60)
+    kinds = stack.list_event_kinds(job_id)
     assert kinds.index("abandoned") < kinds.index("resumed_from_checkpoint")
+    assert stack.get(f"/jobs/{job_id}")["attempt"] > 1
 
 
 def test_a_worker_that_slept_past_its_lease_is_refused(start_stack: Callable[..., Stack]) -> None:
@@ -86,11 +87,12 @@ def test_a_worker_that_slept_past_its_lease_is_refused(start_stack: Callable[...
     stack.wait_for_step(job_id)
     sleeper.send_signal(signal.SIGSTOP)
     stack.start_worker()
-    stack.wait(lambda: stack.get(f"/jobs/{job_id}")["attempt"] == 2, 30)
+    # A busy machine may be too slow for this lease, and begin more attempts.
+    stack.wait(lambda: stack.get(f"/jobs/{job_id}")["attempt"] > 1, 60)
     sleeper.send_signal(signal.SIGCONT)
     log = stack.folder / "worker-1.log"
-    stack.wait(lambda: "no longer owns the job" in log.read_text(), 30)
-    assert stack.get(f"/jobs/{job_id}")["attempt"] == 2
+    stack.wait(lambda: "Attempt 1 of job 1 no longer owns the job" in log.read_text(), 60)
+    assert stack.get(f"/jobs/{job_id}")["attempt"] > 1
 
 
 def test_a_data_set_that_is_nowhere_fails_the_job_with_what_to_do(

@@ -41,7 +41,7 @@ def test_a_worker_outlives_a_full_disk_and_its_job_can_be_retried(
     step = stack.get(f"/jobs/{job_id}/checkpoints")["items"][0]["step"]
     assert stack.client.post(f"/jobs/{job_id}/retry").status_code == 200
     stack.wait(lambda: stack.get(f"/jobs/{job_id}/checkpoints")["items"][0]["step"] > step, 300)
-    kinds = [event["kind"] for event in stack.get(f"/jobs/{job_id}/events")["items"]]
+    kinds = stack.list_event_kinds(job_id)
     assert "resumed_from_checkpoint" in kinds[kinds.index("retried") :]
 
 
