@@ -1,4 +1,4 @@
-"""`python -m store`: back up, restore, and examine an installation, on its own machine."""
+"""`python -m store`: back up, restore, examine and give out keys, on the machine itself."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from store import backup
+from store import backup, key_commands
 from store.clock import utc_now
 from store.database import Database
 from store.doctor import Doctor
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _back_up(settings, asked.folder)
         if asked.command == "restore":
             return _restore(settings, asked.folder)
+        if asked.command == "keys":
+            return key_commands.run(settings, asked)
         return _examine(settings, mend=asked.mend, as_json=asked.json)
     except ValidationError as error:
         return _explain(f"The settings are not right: {error}")
@@ -48,6 +50,7 @@ def _build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("doctor", help=text, description=text)
     command.add_argument("--mend", action="store_true", help="remove orphans, give space back")
     command.add_argument("--json", action="store_true", help="one JSON document")
+    key_commands.add_to(commands)
     return parser
 
 

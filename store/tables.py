@@ -74,6 +74,22 @@ _status_type = Enum(
 )
 
 
+class ApiKey(Base):
+    """Who may ask the service. Revoked keys stay, so that what they did can still be told."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]]
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    # Written now and then, not at each request.
+    last_used_at: Mapped[datetime | None]
+
+
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -88,6 +104,8 @@ class Job(Base):
     spec: Mapped[dict[str, Any]]
     model_name: Mapped[str] = mapped_column(String(64))
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    # Whose key submitted it; none where the service asks for no key.
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     # The fencing token: a write that carries another number than this one is refused.
     attempt: Mapped[int]
     crashes: Mapped[int]
