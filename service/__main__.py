@@ -12,6 +12,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.memory import bound_arenas
 from service.processes import serve_in_processes, stop_with_parent
 from store import migrations
 from store.database import Database
@@ -39,6 +40,7 @@ class Server(uvicorn.Server):
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
     arguments = _parse_arguments()
+    bound_arenas()
     try:
         settings = Settings()
     except ValidationError as error:

@@ -1,10 +1,11 @@
 """Published models without training, and the real server on a port of its own."""
 
+import asyncio
 import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from service.__main__ import Server, build_config
+from service.loaded_models import LoadedModels
+from service.model_cache import ModelCache
+from service.monitoring import Monitoring
 from store import jobs, migrations, models
 from store.artifacts import open_store
 from store.database import Database
@@ -124,6 +128,24 @@ def serve(settings: Settings) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def run_with_models(
+    settings: Settings, scenario: Callable[[LoadedModels], Coroutine[Any, Any, None]]
+) -> None:
+    """Run `scenario` with the models that the service would hold, without HTTP."""
+
+    async def main() -> None:
+        database = Database(settings.resolved_database_url)
+        artifacts = open_store(settings.artifacts_url)
+        loaded = LoadedModels(database, ModelCache(settings, database, artifacts, Monitoring()))
+        try:
+            await scenario(loaded)
+        finally:
+            await loaded.stop()
+            database.dispose()
+
+    asyncio.run(main())
 
 
 def make_pixels(seed: int, height: int = 32, width: int = 32) -> NDArray[np.uint8]:
