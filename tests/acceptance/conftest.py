@@ -17,7 +17,7 @@ from store.database import Database
 from tests.soundness import assert_sound
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
+START_SECONDS = 200
 Json = dict[str, Any]
 Found = TypeVar("Found")
 

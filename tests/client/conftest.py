@@ -16,6 +16,8 @@ from tests.client.unreliable_proxy import UnreliableProxy
 ROOT = Path(__file__).parents[2]
 # Enough that the model tells some shapes apart; a second on an idle machine.
 TRAINED = {"epochs": 1, "batch_size": 50, "learning_rate": 0.02, "report_every_steps": 20}
+# No other test publishes under this name, so that its version 1 is the newest in any order.
+TRAINED_MODEL = "well-trained"
 # Longer than any test looks at it.
 ENDLESS = {"epochs": 1000, "report_every_steps": 20}
 
@@ -57,9 +59,13 @@ def client(url: str) -> Iterator[Tenfold]:
 
 @pytest.fixture(scope="session")
 def trained_job_id(url: str) -> int:
-    """A job that has succeeded; its model is shapes-tutorial."""
+    """A job that has succeeded; its model is version 1 of TRAINED_MODEL."""
     with Tenfold(url) as client:
-        job = client.submit_job(dataset="shapes", **TRAINED)  # type: ignore[arg-type]
+        job = client.submit_job(
+            dataset="shapes",
+            model=TRAINED_MODEL,
+            **TRAINED,  # type: ignore[arg-type]
+        )
         return job.wait(timeout_seconds=400).id
 
 

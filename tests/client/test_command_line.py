@@ -11,7 +11,7 @@ import pytest
 
 from client import Job, Tenfold
 from client.cli.main import tenfold as command_line
-from tests.client.conftest import Run
+from tests.client.conftest import TRAINED_MODEL, Run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,7 +23,7 @@ def test_every_listing_is_json_on_demand(tenfold: Run, trained_job: Job) -> None
         assert isinstance(json.loads(done.stdout), list)
         assert json.loads(done.stdout)
     shown = json.loads(tenfold("jobs", "show", str(trained_job.id), "--json").stdout)
-    assert shown["model"]["name"] == "shapes-tutorial"
+    assert shown["model"]["name"] == TRAINED_MODEL
     report = json.loads(tenfold("report", str(trained_job.id), "--json").stdout)
     assert report["confusion_matrix"] == trained_job.get_report().confusion_matrix
 
@@ -106,7 +106,7 @@ def test_pictures_are_classified_from_files_folders_and_standard_input(
     results = json.loads(done.stdout)
     assert [result["source"] for result in results] == ["two.png", "folder/one.png", "-"]
     assert len({result["prediction"]["class"] for result in results}) == 1
-    table = tenfold("predict", "two.png", "--model", "shapes-tutorial@1").stdout
+    table = tenfold("predict", "two.png", "--model", f"{TRAINED_MODEL}@1").stdout
     (expected, *_) = trained_job.list_predictions()
     assert expected.predicted in table
 
@@ -132,8 +132,8 @@ def test_what_goes_into_a_pipe_is_plain_and_whole(
     rows = done.stdout.splitlines()
     for name in (row.name for row in trained_job.get_report().classes):
         assert any(row.startswith(name) for row in rows)
-    (file, *_) = client.get_model_version("shapes-tutorial", 1).files
-    assert file.sha256 in tenfold("models", "show", "shapes-tutorial@1", COLUMNS="40").stdout
+    (file, *_) = client.get_model_version(TRAINED_MODEL, 1).files
+    assert file.sha256 in tenfold("models", "show", f"{TRAINED_MODEL}@1", COLUMNS="40").stdout
 
 
 def test_a_sorted_report_begins_with_the_worst_class(tenfold: Run, trained_job: Job) -> None:

@@ -73,6 +73,13 @@ def test_every_exception_is_documented() -> None:
             assert f"`{name}`" in CLIENT, name
 
 
+@pytest.fixture(scope="module", autouse=True)
+def documented_model(url: str) -> None:
+    """The model that the examples name; some of them train it anew."""
+    with Tenfold(url) as client:
+        client.submit_job(dataset="shapes", epochs=1, batch_size=500).wait(timeout_seconds=400)
+
+
 def find_id(number: str, client: Tenfold, trained_job: Job) -> int:
     """Return what 6, 7 and 8 mean: a cancelled job, one that succeeded, one that runs."""
     if number == "6":

@@ -21,7 +21,7 @@ from client import (
 from client.jobs import AsyncJob
 from client.schemas import ModelSummary, Report
 from tests.acceptance.conftest import Stack
-from tests.client.conftest import TRAINED
+from tests.client.conftest import TRAINED, TRAINED_MODEL
 from tests.client.unreliable_proxy import UnreliableProxy
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_a_waited_for_job_has_its_model(trained_job: Job) -> None:
     assert trained_job.status is JobStatus.SUCCEEDED
     assert trained_job.model is not None
-    assert trained_job.model.name == "shapes-tutorial"
+    assert trained_job.model.name == TRAINED_MODEL
     assert {name: trained_job.spec[name] for name in TRAINED} == TRAINED  # type: ignore[literal-required]
 
 

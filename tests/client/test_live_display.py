@@ -1,12 +1,15 @@
 """What a person sees in a terminal while a job trains, and what Ctrl-C does."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from client import ConflictError, Job, JobStatus, Tenfold
+from client import ConflictError, Job, JobStatus, JobUpdate, Tenfold
+from client.progress import ProgressDisplay
 from tests.client.terminal import CTRL_C, Terminal
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,20 +42,43 @@ def newest_job(client: Tenfold) -> Iterator[Callable[[], Job]]:
 
 
 def test_a_job_that_trains_is_shown_with_loss_pace_and_time_left(
-    open_terminal: Callable[..., Terminal],
+    open_terminal: Callable[..., Terminal], newest_job: Callable[[], Job]
 ) -> None:
-    arguments = ["--epochs", "2", "--batch-size", "50", "--report-every-steps", "10"]
-    terminal = open_terminal("train", "--dataset", "shapes", *arguments, "--model", "shown")
-    terminal.wait_for(r"epoch 1 of 2 .*%.*loss \d\.\d{3}  [\d,]+ images/s  \d+:\d\d left")
+    terminal = open_terminal("train", *ENDLESS)
+    # The accuracy is there as soon as an epoch has ended.
+    terminal.wait_for(
+        r"epoch \d+ of 1000 .*%.*"
+        r"loss \d\.\d{3}  (accuracy \d+\.\d%  )?[\d,]+ images/s  [\d:]+ left"
+    )
     terminal.wait_for(r"loss [▁▂▃▄▅▆▇█]{2,} \d\.\d{3}")
-    terminal.wait_for(r"epoch 1 of 2: accuracy \d+\.\d% on the test images")
-    terminal.wait_for("publishing the model")
-    assert terminal.wait() == 0
-    assert "shown@1" in terminal.text
-    assert "tenfold report" in terminal.text
+    terminal.wait_for(r"epoch 1 of 1000: accuracy \d+\.\d% on the test images")
+    newest_job().cancel()
+    assert terminal.wait() == 1
     # The bar is redrawn in place, and gone at the end.
     assert "\x1b[1A" in terminal.raw
     assert "images/s" not in terminal.text.splitlines()[-1]
+
+
+def test_a_job_that_succeeds_ends_with_its_model_and_what_to_do_next(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    arguments = ["--epochs", "1", "--batch-size", "500"]
+    terminal = open_terminal("train", "--dataset", "shapes", *arguments, "--model", "shown")
+    assert terminal.wait() == 0
+    assert "shown@1" in terminal.text
+    assert "tenfold report" in terminal.text
+
+
+def test_a_trained_job_is_shown_as_publishing_until_it_has_ended(trained_job: Job) -> None:
+    progress = trained_job.progress
+    assert progress is not None
+    at_the_end = progress.model_copy(update={"step": progress.steps})
+    changes = {"status": JobStatus.RUNNING, "progress": at_the_end}
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=110)
+    with ProgressDisplay(console) as display:
+        display(JobUpdate(trained_job.model_copy(update=changes)))
+    assert "publishing the model" in screen.getvalue()
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_see_it_again(

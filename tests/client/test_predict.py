@@ -9,6 +9,7 @@ from PIL import Image
 
 from client import AsyncTenfold, InvalidRequestError, Job, NotFoundError, Tenfold
 from client.pictures import PICTURES_PER_REQUEST
+from tests.client.conftest import TRAINED_MODEL
 from tests.client.unreliable_proxy import UnreliableProxy
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("trained_job")]
@@ -21,7 +22,7 @@ def test_bytes_and_file_get_the_same_prediction(
     by_bytes = client.predict(picture)
     assert client.predict(tmp_path / "arrow.png") == by_bytes
     (expected, *_) = trained_job.list_predictions()
-    by_version = client.predict(picture, model="shapes-tutorial@1", top_k=10)
+    by_version = client.predict(picture, model=f"{TRAINED_MODEL}@1", top_k=10)
     assert by_version.class_name == expected.predicted
     assert sum(rank.probability for rank in by_version.top_k) == pytest.approx(1, abs=1e-4)
 
