@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos test lint types contracts format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -42,6 +42,10 @@ benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate
 
 chaos: $(ready) ## break everything for an hour: 1,000 kills, each page written, 10 minutes of writers
 	@TENFOLD_CHAOS=1 $(bin)/python -m pytest --capture=no --verbose tests/reliability
+
+fuzz-images: $(ready) ## damaged pictures through the decoder, guided by coverage (SECONDS=3600)
+	@$(bin)/uv run --quiet --no-project --python $(bin)/python --with atheris==3.0.0 \
+		python benchmarks/fuzz_images.py --seconds $(or $(SECONDS),60)
 
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)

@@ -8,44 +8,78 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from store.errors import InvalidRequestError
+from store.image_headers import ExcessError, ImageHeader, check_structure, read_header
 
 Color = Literal["rgb", "grey"]
 Pixels = NDArray[np.uint8]
 
-ACCEPTED_FORMATS = ("PNG", "JPEG", "WEBP")
 # 50 megapixels hold any phone's picture and need 150 MB decoded.
 LARGEST_PIXEL_COUNT = 50_000_000
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, largest_pixel_count: int = LARGEST_PIXEL_COUNT) -> Image.Image:
     """Return the picture in `data` as an RGB image, upright.
 
     PNG, JPEG and WebP of any mode are read. Decided here, once for training and serving:
 
+    - the first bytes decide on the format, whatever a file name or a content type says;
+    - the size in the header is looked at before anything is unpacked;
     - of an animation the first frame counts;
     - an EXIF orientation is applied;
     - transparent pixels are laid on white;
     - 16 bits a channel keep their upper 8;
-    - bytes after the end of the picture are ignored.
+    - colour profiles and gamma are not applied;
+    - bytes after the end of the picture are ignored, and so is what else they may be.
 
-    Raises InvalidRequestError where the bytes are no such picture, are cut off or damaged, or
-    hold more than `LARGEST_PIXEL_COUNT` pixels.
+    Raises InvalidRequestError where the bytes are no such picture, are cut off or damaged, hold
+    more than `largest_pixel_count` pixels, or would take far longer to decode than those deserve.
     """
+    header = _check_header(data, largest_pixel_count)
     try:
-        image = Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS)
-        _check_size(image)
+        image = _open(data, header)
         image.load()
         return _as_rgb(image)
-    except InvalidRequestError:
-        raise
-    except UnidentifiedImageError as error:
-        raise InvalidRequestError(_describe_unknown(data), code="not_an_image") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidRequestError(_too_many_pixels(), code="image_too_large") from error
     except Exception as error:
         # The decoders raise a dozen kinds of exception on damaged bytes; each is the sender's.
-        message = f"the image is cut off or damaged ({error}): send a complete file"
-        raise InvalidRequestError(message, code="damaged_image") from error
+        raise _refuse_damaged(error) from error
+
+
+def _check_header(data: bytes, largest_pixel_count: int) -> ImageHeader:
+    try:
+        header = read_header(data)
+        if header is None:
+            raise InvalidRequestError(_describe_unknown(data), code="not_an_image")
+        if header.width * header.height > largest_pixel_count:
+            raise InvalidRequestError(
+                f"the image has {header.width} by {header.height} pixels, and at most "
+                f"{largest_pixel_count:,} are accepted: send a smaller one",
+                code="image_too_large",
+            )
+        check_structure(data, header)
+    except ExcessError as error:
+        raise InvalidRequestError(
+            f"the image has more than {error}: save it once more with another program",
+            code="image_too_large",
+        ) from error
+    except ValueError as error:
+        raise _refuse_damaged(error) from error
+    return header
+
+
+def _open(data: bytes, header: ImageHeader) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=(header.format,))
+    except UnidentifiedImageError as error:
+        # Its own message names the object in memory.
+        raise ValueError(f"its {header.format} header cannot be right") from error
+    if image.size != (header.width, header.height):
+        raise ValueError("it has two headers of different size")
+    return image
+
+
+def _refuse_damaged(error: Exception) -> InvalidRequestError:
+    message = f"the image is cut off or damaged ({error}): send a complete file"
+    return InvalidRequestError(message, code="damaged_image")
 
 
 def fit(image: Image.Image, height: int, width: int, color: Color) -> Pixels:
@@ -70,15 +104,6 @@ def to_grey(pixels: Pixels) -> Pixels:
     return luma.astype(np.uint8)[..., np.newaxis]
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > LARGEST_PIXEL_COUNT:
-        raise InvalidRequestError(_too_many_pixels(), code="image_too_large")
-
-
-def _too_many_pixels() -> str:
-    return f"the image has more than {LARGEST_PIXEL_COUNT:,} pixels: send a smaller one"
-
-
 def _describe_unknown(data: bytes) -> str:
     what = "no bytes were sent" if not data else "the bytes are not a PNG, JPEG or WebP image"
     return f"{what}: send one complete PNG, JPEG or WebP file"
@@ -90,10 +115,18 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return _from_16_bits(image)
     if image.has_transparency_data:
         transparent = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, transparent).convert("RGB")
     return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Pillow's own conversion clips 16-bit grey at 255 instead of scaling it."""
+    values = np.asarray(image)
+    grey = (values >> 8).astype(np.uint8)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey).convert("RGB")

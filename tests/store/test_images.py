@@ -1,9 +1,11 @@
 """Decoding whatever a user sends, and fitting it to a network's input."""
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,10 +128,20 @@ def test_the_first_frame_of_an_animation_counts(kind: str) -> None:
     assert decode(data).getpixel((2, 2)) == (255, 0, 0)
 
 
-def test_bytes_after_the_picture_are_ignored() -> None:
-    picture = draw_noise()
-    image = decode(encode(picture) + b"trailing bytes")
-    assert np.array_equal(np.asarray(image), np.asarray(picture))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("other", ["text", "zip", "PNG", "JPEG", "WEBP"])
+def test_whatever_follows_the_picture_is_ignored(kind: str, other: str) -> None:
+    """So a file that is two things at once is the one that its first bytes say."""
+    data = encode(draw_noise(), kind)
+    tails = {"text": b"trailing bytes", "zip": b"PK\x03\x04" + bytes(26)}
+    tail = tails.get(other) or encode(Image.new("RGB", (64, 64)), other)
+    assert np.array_equal(np.asarray(decode(data + tail)), np.asarray(decode(data)))
+
+
+@pytest.mark.parametrize("start", [b"GIF89a", b"<html>", b"PK\x03\x04", b"\xff\xd8", b" "])
+def test_a_picture_that_begins_as_something_else_is_refused(start: bytes) -> None:
+    with pytest.raises(InvalidRequestError):
+        decode(start + encode(draw_noise()))
 
 
 def test_no_bytes_are_named_as_such() -> None:
@@ -169,18 +181,87 @@ def test_damaged_bytes_give_a_picture_or_a_refusal_and_nothing_else(kind: str) -
     assert refused > 20
 
 
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked() -> None:
-    """The bytes hold no pixels at all: had the size not been looked at first, they'd be missed."""
-    data = png(30_000, 30_000, 8, 2, b"")
-    with pytest.raises(InvalidRequestError, match="50,000,000 pixels") as refusal:
-        decode(data)
+def test_a_transparent_16_bit_grey_is_laid_on_white() -> None:
+    picture = Image.fromarray(np.array([[0x1234, 0x5678]], dtype=np.uint16))
+    image = decode(encode(picture, transparency=0x1234))
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0x56, 0x56, 0x56)]
+
+
+def write_bomb(kind: str, side: int = 50_000) -> bytes:
+    """Return a picture that claims to be `side` by `side`, and is damaged behind its header."""
+    if kind == "PNG":
+        return png(side, side, 8, 2, b"")[:-20]
+    if kind == "JPEG":
+        data = bytearray(encode(draw_noise(), "JPEG"))
+        frame = data.index(b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+        return bytes(data[: frame + 40])
+    size = struct.pack("<I", side - 1)[:3]
+    return b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + size + size
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header_alone(kind: str) -> None:
+    """What follows the header is damaged: whoever looked at it would say so."""
+    with pytest.raises(InvalidRequestError, match=r"50000 by 50000 pixels.* 50,000,000") as refusal:
+        decode(write_bomb(kind))
     assert refusal.value.code == "image_too_large"
 
 
-def test_a_picture_just_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGEST_PIXEL_COUNT", 20 * 12 - 1)
-    with pytest.raises(InvalidRequestError, match="send a smaller one"):
-        decode(encode(draw_noise(20, 12)))
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads memory from /proc")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_of_too_many_pixels_takes_no_memory(kind: str) -> None:
+    data = write_bomb(kind)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = read_memory("VmRSS")
+    for _ in range(20):
+        with pytest.raises(InvalidRequestError):
+            decode(data)
+    assert read_memory("VmHWM") - before < 4 << 20
+
+
+def read_memory(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def test_a_second_header_cannot_make_a_png_larger() -> None:
+    small, large = png(4, 4, 8, 2, bytes(13 * 4)), png(9_000, 5_000, 8, 2, b"")
+    header = slice(8, 33)
+    with pytest.raises(InvalidRequestError) as refusal:
+        decode(small[:33] + large[header] + small[33:])
+    assert refusal.value.code == "damaged_image"
+
+
+def test_a_progressive_jpeg_of_very_many_scans_is_refused() -> None:
+    data = encode(draw_noise(64, 64), "JPEG", progressive=True)
+    assert decode(data).size == (64, 64)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(InvalidRequestError, match="more than 100 scans") as refusal:
+        decode(data[:-2] + data[last:-2] * 100 + data[-2:])
+    assert refusal.value.code == "image_too_large"
+
+
+def test_a_jpeg_of_very_many_segments_is_refused() -> None:
+    data = encode(draw_noise(), "JPEG")
+    with pytest.raises(InvalidRequestError, match="more than 5,000 segments"):
+        decode(data[:2] + b"\xff\xfe\0\x02" * 5_000 + data[2:])
+
+
+def test_a_png_of_very_many_chunks_is_refused() -> None:
+    data = encode(draw_noise())
+    with pytest.raises(InvalidRequestError, match="more than 100,000 chunks"):
+        decode(data[:33] + chunk(b"teSt", b"") * 100_000 + data[33:])
+
+
+def test_a_picture_just_above_the_limit_is_refused() -> None:
+    data = encode(draw_noise(20, 12))
+    assert decode(data, largest_pixel_count=20 * 12).size == (20, 12)
+    with pytest.raises(
+        InvalidRequestError, match=r"20 by 12 pixels.* 239 are accepted: send a smaller"
+    ):
+        decode(data, largest_pixel_count=20 * 12 - 1)
 
 
 def test_a_picture_of_the_right_size_stays_untouched() -> None:
