@@ -7,7 +7,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
 
 PROCESSES = ("service", "worker")
 # What a worker needs to write its last checkpoint; after that it is killed.
@@ -22,6 +23,17 @@ async def start(name: str, settings: Mapping[str, str]) -> asyncio.subprocess.Pr
     return await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", name, process_group=0, env={**os.environ, **settings}
     )
+
+
+def become(name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> NoReturn:
+    """Go on as `python -m name arguments`: same terminal, same signals, its exit code.
+
+    `settings` are environment variables on top of this process's own.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", name, *arguments]
+    os.execve(sys.executable, command, {**os.environ, **settings})  # noqa: S606 -- ours
 
 
 async def stop(children: Iterable[asyncio.subprocess.Process]) -> None:

@@ -1,4 +1,4 @@
-"""Copy the whole state (database, checkpoints, models) while jobs run, and put a copy back.
+"""Copy the whole state (database, checkpoints, models) while jobs run; `restoration` puts it back.
 
 A backup is a folder: `tenfold.db`, `artifacts/` where artifacts are files, and `backup.json`, which
 is written last, with a checksum for everything. Data sets are not in it.
@@ -16,17 +16,17 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import checkpoints, jobs, migrations, workers
+from store import checkpoints, migrations
 from store.artifacts import ArtifactStore, FolderArtifacts, open_store
 from store.clock import utc_now
 from store.database import Database
 from store.durability import flush
-from store.errors import ConflictError, DatabaseError, InvalidRequestError
+from store.errors import DatabaseError, InvalidRequestError
 from store.settings import Settings
 from store.tables import Artifact, Checkpoint, Job, Model
 
 FORMAT_VERSION = 1
-_DATABASE, _ARTIFACTS, _ABOUT = "tenfold.db", "artifacts", "backup.json"
+DATABASE, ARTIFACTS, _ABOUT = "tenfold.db", "artifacts", "backup.json"
 
 
 class Backup(BaseModel):
@@ -66,31 +66,6 @@ def back_up(database: Database, settings: Settings, folder: Path) -> Backup:
     return backup
 
 
-def restore(settings: Settings, folder: Path) -> Backup:
-    """Put a backup in the place of an empty or missing state, checked before and after.
-
-    Raises InvalidRequestError where `folder` holds no whole backup, ConflictError where there is
-    a database or artifacts in the way.
-    """
-    backup = verify(folder)
-    target = Database(settings.resolved_database_url)
-    try:
-        path = _find_free_path(target, settings)
-        _copy_back(folder, path, settings)
-        migrations.upgrade(target)
-        with target.writing() as session:
-            jobs.requeue_restored(session)
-            workers.retire_all(session)
-    except OSError as error:
-        raise DatabaseError(
-            f"The backup could not be restored: {error}. Free some space or give this user write "
-            "access to the data folder, remove what was restored so far, then try again."
-        ) from error
-    finally:
-        target.dispose()
-    return backup
-
-
 def verify(folder: Path) -> Backup:
     """Return what a backup holds. Raises InvalidRequestError where it is incomplete or damaged."""
     try:
@@ -119,12 +94,12 @@ def _fill(database: Database, artifacts: ArtifactStore, folder: Path) -> Backup:
         # Ahead of the snapshot, because this takes long; what is new since then is little.
         with database.reading() as session:
             known = list(session.scalars(select(Artifact.id)))
-        _copy_artifacts(artifacts.folder, folder / _ARTIFACTS, known)
-    database.copy_to(folder / _DATABASE)
-    copy = Database(f"sqlite:///{folder / _DATABASE}")
+        _copy_artifacts(artifacts.folder, folder / ARTIFACTS, known)
+    database.copy_to(folder / DATABASE)
+    copy = Database(f"sqlite:///{folder / DATABASE}")
     try:
         if isinstance(artifacts, FolderArtifacts):
-            _complete_artifacts(copy, artifacts, folder / _ARTIFACTS)
+            _complete_artifacts(copy, artifacts, folder / ARTIFACTS)
         with copy.reading() as session:
             job_count, model_count = (_count(session, table) for table in (Job, Model))
         revision = migrations.read_revision(copy)
@@ -197,50 +172,6 @@ def _describe(folder: Path, job_count: int, model_count: int, revision: str | No
     for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         flush(path)
     return backup
-
-
-def _find_free_path(target: Database, settings: Settings) -> Path:
-    """Return where the database file goes. Raises ConflictError where anything is in the way."""
-    if target.path is None:
-        raise InvalidRequestError("This database is no file: restore it with its own tool.")
-    # A journal that stayed behind would be played into the restored file.
-    ends = ("", "-wal", "-shm", "-journal")
-    files = [target.path.with_name(target.path.name + end) for end in ends]
-    in_the_way = [path for path in files if path.exists()]
-    folder = settings.artifacts_folder
-    if folder is not None and folder.exists() and any(folder.iterdir()):
-        in_the_way.append(folder)
-    if in_the_way:
-        names = " and ".join(str(path) for path in in_the_way)
-        raise ConflictError(
-            f"Nothing is overwritten: stop the API and the worker, move {names} away, then restore "
-            "again.",
-            code="restore_refused",
-        )
-    return target.path
-
-
-def _copy_back(folder: Path, path: Path, settings: Settings) -> None:
-    """Artifacts first: a database that announces what is not there must never be seen."""
-    if (folder / _ARTIFACTS).is_dir():
-        if settings.artifacts_folder is None:
-            raise InvalidRequestError(
-                "The backup keeps artifacts as files: set TENFOLD_ARTIFACTS_URL to "
-                "file:///folder, then restore again."
-            )
-        shutil.copytree(folder / _ARTIFACTS, settings.artifacts_folder, dirs_exist_ok=True)
-        for copied in (settings.artifacts_folder, *settings.artifacts_folder.rglob("*")):
-            flush(copied)
-    elif settings.artifacts_folder is not None:
-        raise InvalidRequestError(
-            "The backup keeps artifacts in the database: set TENFOLD_ARTIFACTS_URL to database:, "
-            "then restore again."
-        )
-    aside = path.with_name(f"{path.name}.partial")
-    shutil.copyfile(folder / _DATABASE, aside)
-    flush(aside)
-    aside.rename(path)
-    flush(path.parent)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -145,6 +145,20 @@ class Database:
         """Leave nothing beside the file, so that it can be moved; nobody else may use it."""
         self._run_alone("PRAGMA journal_mode = DELETE")
 
+    def is_used_by_others(self) -> bool:
+        """Tell whether another connection has the file open; a damaged one is of no use to any.
+
+        Only a write-ahead log lets SQLite tell. The log is folded into the file, unless it is used.
+        """
+        alone = self.engine.execution_options(tenfold_alone=True)
+        try:
+            with translated_errors(), alone.connect() as connection:
+                connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+                connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+        except DatabaseError as error:
+            return error.message == _ADVICE["database is locked"]
+        return False
+
     def check_integrity(self) -> list[str]:
         """Return what is wrong with the file and with references between rows; [] is good."""
         if not self.is_sqlite:

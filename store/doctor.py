@@ -118,7 +118,12 @@ class Doctor:
             yield Finding("GPU", "bad", text)
 
     def _tell_that_there_is_none(self) -> Iterator[Finding]:
-        yield Finding("database", "good", f"{self.database.path} will be made at the first start")
+        path = self.database.path
+        if path is not None and (left := sorted(path.parent.glob(f"{path.name}.replaced-*"))):
+            text = f"a restore was interrupted: restore the backup again, or move {left[-1]} back."
+            yield Finding("database", "bad", f"{path} is not there; {text}")
+        else:
+            yield Finding("database", "good", f"{path} will be made at the first start")
 
     def _look_at_database(self) -> Iterator[Finding]:
         faults = self.database.check_integrity()
@@ -203,7 +208,7 @@ class Doctor:
         if alive:
             yield Finding("workers", "good", "; ".join(alive))
         else:
-            text = "none is alive: start one with `python -m worker`, or both with `make serve`."
+            text = "none is alive: start one with `python -m worker`, or all with `tenfold up`."
             yield Finding("workers", "warning", text)
 
 

@@ -40,6 +40,7 @@ def add_to(commands: Commands) -> None:
     revoke.add_argument("id", help="as `list` shows it")
     for verb in (create, show, revoke):
         verb.add_argument("--json", action="store_true", help="one JSON document")
+        verb.set_defaults(run=run)
 
 
 def run(settings: Settings, asked: argparse.Namespace) -> int:

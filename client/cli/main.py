@@ -18,6 +18,7 @@ from client.cli.predict import predict
 from client.cli.report import report
 from client.cli.train import train, watch
 from client.cli.up import up
+from client.cli.upkeep import backup, doctor, restore
 from client.errors import (
     ConnectionFailedError,
     JobEndedError,
@@ -57,6 +58,9 @@ for command in (
     networks,
     recipes,
     open_dashboard,
+    backup,
+    restore,
+    doctor,
     completion,
 ):
     tenfold.add_command(command)

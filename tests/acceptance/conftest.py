@@ -93,7 +93,7 @@ class Stack:
             process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self.processes:
-            process.wait(30)
+            process.wait(300)
         self.client.close()
 
     def check(self) -> None:

@@ -15,6 +15,7 @@ import client
 from client import Job, Tenfold
 from client.cli.exit_codes import ExitCode
 from client.cli.main import tenfold as command_line
+from tests.acceptance.conftest import Stack
 from tests.client.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(500)
@@ -91,7 +92,7 @@ def find_id(number: str, client: Tenfold, trained_job: Job) -> int:
 
 
 def test_every_example_of_the_command_line_runs(
-    environment: dict[str, str], client: Tenfold, trained_job: Job, tmp_path: Path
+    environment: dict[str, str], stack: Stack, client: Tenfold, trained_job: Job, tmp_path: Path
 ) -> None:
     (tmp_path / "pictures").mkdir()
     for path in ("some.png", "pictures/one.png"):
@@ -113,7 +114,11 @@ def test_every_example_of_the_command_line_runs(
         done = subprocess.run(
             ["sh", "-c", actual],
             cwd=tmp_path,
-            env=environment | {"PATH": f"{launcher.parent}:{environment['PATH']}"},
+            env=environment
+            | {
+                "PATH": f"{launcher.parent}:{environment['PATH']}",
+                "TENFOLD_DATA": str(stack.folder),
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -100,7 +100,7 @@ class Actor:
             return self._hear()
 
     def close(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=300)
 
     def _say(self, line: str) -> None:
         assert self.process.stdin is not None

@@ -1,5 +1,6 @@
 """A backup holds everything that was acknowledged, and comes back whole."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from store import backup, checkpoints, jobs, migrations, models
+from store import backup, checkpoints, jobs, migrations, models, restoration
 from store.artifacts import ArtifactStore, open_store
 from store.database import Database
 from store.errors import ConflictError, InvalidRequestError, TenfoldError
@@ -74,7 +75,7 @@ def test_a_restored_backup_has_everything_and_its_jobs_go_on(
     assert (made.jobs, made.models) == (3, 1)
 
     restored = make_settings(tmp_path / "restored", find_place(settings))
-    backup.restore(restored, tmp_path / "backup")
+    restoration.restore(restored, tmp_path / "backup")
     database, artifacts = open_all(restored)
     assert_sound(database, artifacts)
     with database.writing() as session:
@@ -128,7 +129,7 @@ def test_a_backup_under_load_has_every_row_that_was_acknowledged_before(
                 before = list(acknowledged)
                 back_up(settings, tmp_path / f"backup-{round_}")
                 restored = make_settings(tmp_path / f"restored-{round_}", find_place(settings))
-                backup.restore(restored, tmp_path / f"backup-{round_}")
+                restoration.restore(restored, tmp_path / f"backup-{round_}")
                 database, artifacts = open_all(restored)
                 assert_sound(database, artifacts)
                 with database.reading() as session:
@@ -152,17 +153,73 @@ def test_a_damaged_or_incomplete_backup_is_refused(settings: Settings, tmp_path:
         for damage in (content[:-1], None):
             path.unlink() if damage is None else path.write_bytes(damage)
             with pytest.raises(InvalidRequestError):
-                backup.restore(restored, tmp_path / "backup")
+                restoration.restore(restored, tmp_path / "backup")
             path.write_bytes(content)
     assert not restored.data.exists() or not list(restored.data.iterdir())
-    backup.restore(restored, tmp_path / "backup")
+    restoration.restore(restored, tmp_path / "backup")
 
 
 def test_a_restore_overwrites_nothing(settings: Settings, tmp_path: Path) -> None:
     fill(settings)
     back_up(settings, tmp_path / "backup")
-    with pytest.raises(ConflictError, match=r"move .*tenfold\.db.* away"):
-        backup.restore(settings, tmp_path / "backup")
+    before = read_all(settings.data)
+    with pytest.raises(ConflictError, match=r"tenfold\.db.* is there already.*--replace"):
+        restoration.restore(settings, tmp_path / "backup")
+    assert read_all(settings.data) == before
+
+
+def read_all(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_restore_that_is_told_to_replaces_the_state_and_keeps_the_old_one(
+    settings: Settings, tmp_path: Path
+) -> None:
+    fill(settings)
+    back_up(settings, tmp_path / "backup")
+    database, artifacts = open_all(settings)
+    with database.writing() as session:
+        later = jobs.submit(session, JobRequest(dataset="shapes"))[0].id
+    database.dispose()
+    _, kept = restoration.restore(settings, tmp_path / "backup", replace=True)
+    database, artifacts = open_all(settings)
+    assert_sound(database, artifacts)
+    with database.reading() as session:
+        assert later not in {job.id for job in jobs.list_page(session)}
+    database.dispose()
+    names = {path.name.split(".replaced-")[0] for path in kept}
+    assert names == {"tenfold.db"} | ({"artifacts"} if settings.artifacts_folder else set())
+
+    old = next(path for path in kept if path.suffix != "" and path.is_file())
+    database = Database(f"sqlite:///{old}")
+    with database.reading() as session:
+        assert later in {job.id for job in jobs.list_page(session)}
+    database.dispose()
+
+
+def test_a_state_in_use_is_never_replaced(settings: Settings, tmp_path: Path) -> None:
+    fill(settings)
+    back_up(settings, tmp_path / "backup")
+    database, _ = open_all(settings)
+    with pytest.raises(ConflictError, match="in use: stop the API and the worker"):
+        restoration.restore(settings, tmp_path / "backup", replace=True)
+    database.dispose()
+    restoration.restore(settings, tmp_path / "backup", replace=True)
+
+
+def test_a_restore_that_cannot_end_leaves_the_state_as_it_was(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "live", "folder")
+    fill(settings)
+    back_up(settings, tmp_path / "backup")
+    assert settings.artifacts_folder is not None
+    (tmp_path / "file").touch()
+    for url in ("file:///proc/artifacts", f"file://{tmp_path / 'file'}"):
+        elsewhere = settings.model_copy(update={"artifacts_url": url})
+        with pytest.raises(TenfoldError, match="could not be restored"):
+            restoration.restore(elsewhere, tmp_path / "backup", replace=True)
+        database, artifacts = open_all(settings)
+        assert_sound(database, artifacts)
+        database.dispose()
 
 
 def test_a_backup_overwrites_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -178,7 +235,7 @@ def test_a_backup_of_the_other_artifact_store_says_which_setting_to_change(
     back_up(settings, tmp_path / "backup")
     other = "folder" if find_place(settings) == "database" else "database"
     with pytest.raises(TenfoldError, match="TENFOLD_ARTIFACTS_URL"):
-        backup.restore(make_settings(tmp_path / "restored", other), tmp_path / "backup")
+        restoration.restore(make_settings(tmp_path / "restored", other), tmp_path / "backup")
 
 
 def test_the_command_line_backs_up_and_restores(settings: Settings, tmp_path: Path) -> None:
@@ -200,8 +257,9 @@ def test_the_command_line_backs_up_and_restores(settings: Settings, tmp_path: Pa
     restored = run(tmp_path / "restored", "restore", str(tmp_path / "backup"))
     assert restored.returncode == 0, restored.stderr
     refused = run(tmp_path / "restored", "restore", str(tmp_path / "backup"))
-    assert refused.returncode == 1
+    assert refused.returncode == 4
     assert "Nothing is overwritten" in refused.stderr
     assert "Traceback" not in refused.stderr
-    nothing = run(tmp_path / "empty", "backup", str(tmp_path / "other"))
-    assert "nothing to back up" in nothing.stderr
+    nothing = run(tmp_path / "empty", "backup", str(tmp_path / "other"), "--json")
+    assert nothing.returncode == 4
+    assert "nothing to back up" in json.loads(nothing.stderr)["message"]
