@@ -143,9 +143,9 @@ def test_the_first_key_is_made_without_the_service(capsys: pytest.CaptureFixture
 def test_a_command_that_is_wrong_says_what_would_be_right(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["keys", "revoke", "0" * 12]) == 1
+    assert main(["keys", "revoke", "0" * 12]) == 4
     assert "no such API key" in capsys.readouterr().err
-    assert main(["keys", "create", "<x>", "--scope", "read"]) == 1
+    assert main(["keys", "create", "<x>", "--scope", "read"]) == 4
     assert "letters" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["keys", "create", "x", "--scope", "root"])
