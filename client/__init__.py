@@ -1,6 +1,7 @@
 """A typed client of Tenfold's REST API, and the `tenfold` command line on top of it."""
 
 from client.errors import (
+    AccessDeniedError,
     ChecksumError,
     ConflictError,
     ConnectionFailedError,
@@ -23,6 +24,7 @@ from client.schemas import JobStatus
 from client.tenfold import AsyncTenfold, Tenfold
 
 __all__ = [
+    "AccessDeniedError",
     "AsyncJob",
     "AsyncTenfold",
     "ChecksumError",

@@ -253,6 +253,19 @@ def measure_storage() -> Call[schemas.Storage]:
     return _get(schemas.Storage, "storage")
 
 
+def create_key(body: Mapping[str, Any]) -> Call[schemas.CreatedKey]:
+    """Not repeatable: a second key would be one that nobody knows of."""
+    return Call("POST", "/keys", _read_as(schemas.CreatedKey), json=dict(body), is_repeatable=False)
+
+
+def list_keys() -> Call[schemas.KeyList]:
+    return _get(schemas.KeyList, "keys")
+
+
+def revoke_key(key_id: str) -> Call[schemas.ApiKey]:
+    return Call("POST", _path("keys", key_id, "revoke"), _read_as(schemas.ApiKey))
+
+
 def explain_prediction(
     picture: bytes, model: str | None, class_name: str | None
 ) -> Call[schemas.Explanation]:

@@ -4,6 +4,7 @@ TenfoldError
 ├── ConnectionFailedError    nobody answers at the address
 ├── ProblemError             the service refused (RFC 9457): code, title, detail, field errors
 │   ├── InvalidRequestError  the request cannot be right (400, 413, 415, 422)
+│   ├── AccessDeniedError    it asks for an API key, or for another one (401, 403)
 │   ├── NotFoundError        what it names does not exist (404)
 │   ├── ConflictError        it does not fit the present state (409)
 │   ├── UnavailableError     the service cannot do it now (429, 502, 503, 504)
@@ -122,6 +123,15 @@ class InvalidRequestError(ProblemError):
     """The request cannot be right; `errors` names the fields."""
 
 
+class AccessDeniedError(ProblemError):
+    """The service asks for an API key, or for one that may do more."""
+
+    def __init__(self, problem: Problem, retry_after_seconds: float | None = None) -> None:
+        super().__init__(problem, retry_after_seconds)
+        if advice := _KEY_ADVICE.get(problem.code):
+            self.args = (f"{problem.detail} {advice}",)
+
+
 class NotFoundError(ProblemError):
     """What the request names does not exist."""
 
@@ -138,7 +148,15 @@ class ServiceFailedError(ProblemError):
     """The service has a defect; its log has the traceback."""
 
 
+_KEY_ADVICE = {
+    "key_missing": "Set TENFOLD_API_KEY (or give --api-key, or api_key= in Python).",
+    "key_invalid": "Check TENFOLD_API_KEY; `tenfold keys list` shows the keys that there are.",
+    "scope_missing": "Ask for one with `tenfold keys create NAME --scope …`.",
+}
+
 _KINDS: dict[int, type[ProblemError]] = {
+    401: AccessDeniedError,
+    403: AccessDeniedError,
     404: NotFoundError,
     409: ConflictError,
     429: UnavailableError,

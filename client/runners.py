@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -13,7 +13,7 @@ from httpx_sse import EventSource
 from client.calls import Call
 from client.flows import Flow, Item, NextEvent, Sleep, Step, add_retries
 from client.retries import RetryPolicy
-from client.settings import is_loopback, resolve_url
+from client.settings import is_loopback, resolve_api_key, resolve_url
 
 Value = TypeVar("Value")
 _STREAMS = "tenfold.event_stream"
@@ -27,21 +27,29 @@ class Connection:
     retries: RetryPolicy
     # A stream is never silent for longer: the service pings it every 15 s.
     timeout: httpx.Timeout
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def resolve(
-        cls, url: str | None, retries: RetryPolicy | None, timeout_seconds: float
+        cls,
+        url: str | None,
+        api_key: str | None,
+        retries: RetryPolicy | None,
+        timeout_seconds: float,
     ) -> "Connection":
         return cls(
             resolve_url(url),
             retries or RetryPolicy(),
             httpx.Timeout(timeout_seconds, connect=min(5.0, timeout_seconds)),
+            resolve_api_key(api_key),
         )
 
     def make_options(self) -> dict[str, Any]:
         """Return the arguments of httpx.Client and httpx.AsyncClient."""
+        headers = {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
         return {
             "base_url": self.url,
+            "headers": headers,
             "timeout": self.timeout,
             "trust_env": not is_loopback(self.url),
             "follow_redirects": False,

@@ -1,9 +1,9 @@
-"""Where the service is: the same environment variables and `.env` file that the service reads."""
+"""Where the service is, and the key for it: environment variables and the `.env` file."""
 
 import ipaddress
 
 import httpx
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,6 +15,9 @@ class ClientSettings(BaseSettings):
     url: str | None = Field(
         default=None,
         description="Address of the service. Default: made of `TENFOLD_HOST` and `TENFOLD_PORT`.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="Key that is sent with each request; none where none is needed."
     )
     host: str = "127.0.0.1"
     port: int = 8000
@@ -45,6 +48,18 @@ def resolve_url(url: str | None = None) -> str:
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ValueError(f"{chosen!r} is no address of a service: {_EXAMPLE}")
     return chosen.rstrip("/")
+
+
+def resolve_api_key(api_key: str | None = None) -> str | None:
+    """Return the key to send: the given one, else `TENFOLD_API_KEY`.
+
+    Raises ValueError where it can be no key; the message does not repeat it.
+    """
+    known = read_settings().api_key
+    chosen = (api_key or (known.get_secret_value() if known else "")).strip()
+    if not chosen.isascii() or not chosen.isprintable() or " " in chosen:
+        raise ValueError("The API key has characters that no key has: copy it again.")
+    return chosen or None
 
 
 _EXAMPLE = "write it like http://127.0.0.1:8000"

@@ -24,7 +24,9 @@ from client.retries import RetryPolicy
 from client.runners import AsyncRunner, Connection, SyncRunner
 from client.schemas import (
     Alias,
+    ApiKey,
     ClassifiedPicture,
+    CreatedKey,
     Dataset,
     Explanation,
     JobRecord,
@@ -265,6 +267,27 @@ class TenfoldOperations:
         """Return how many bytes are stored, and how many more would fit."""
         return ask(calls.measure_storage())
 
+    @operation
+    def create_key(
+        self, name: str, scopes: Iterable[str], *, expires_in_days: int | None = None
+    ) -> Flow[CreatedKey]:
+        """Make an API key; `key` of the result is the only place where it can be read.
+
+        `scopes` are of read, predict, train and admin.
+        """
+        body = {"name": name, "scopes": list(scopes), "expires_in_days": expires_in_days}
+        return ask(calls.create_key({k: v for k, v in body.items() if v is not None}))
+
+    @operation
+    def list_keys(self) -> Flow[list[ApiKey]]:
+        """Return all API keys without their secrets, also those that were revoked."""
+        return (yield from ask(calls.list_keys())).items
+
+    @operation
+    def revoke_key(self, key_id: str) -> Flow[ApiKey]:
+        """Let a key be refused from now on."""
+        return ask(calls.revoke_key(key_id))
+
 
 class Tenfold(TenfoldOperations, Synchronous):
     """A client that blocks.
@@ -277,10 +300,11 @@ class Tenfold(TenfoldOperations, Synchronous):
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         retries: RetryPolicy | None = None,
         timeout_seconds: float = 60.0,
     ) -> None:
-        connection = Connection.resolve(url, retries, timeout_seconds)
+        connection = Connection.resolve(url, api_key, retries, timeout_seconds)
         self.url = connection.url
         self._runner = SyncRunner(connection)
 
@@ -309,10 +333,11 @@ class AsyncTenfold(TenfoldOperations, Asynchronous):
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         retries: RetryPolicy | None = None,
         timeout_seconds: float = 60.0,
     ) -> None:
-        connection = Connection.resolve(url, retries, timeout_seconds)
+        connection = Connection.resolve(url, api_key, retries, timeout_seconds)
         self.url = connection.url
         self._runner = AsyncRunner(connection)
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from service.app import create_app
 from service.memory import bound_arenas
 from service.processes import serve_in_processes, stop_with_parent
-from store import migrations
+from store import keys, migrations
 from store.database import Database
-from store.errors import DatabaseError
+from store.errors import ConflictError, TenfoldError
 from store.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # A request that runs longer than this after SIGTERM is cut off.
 SHUTDOWN_TIMEOUT_SECONDS = 10
 MOST_PROCESSES = 256
+_logger = logging.getLogger("service")
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -54,9 +55,9 @@ def main() -> int:
         stop_with_parent(arguments.lifeline)
         return _serve(settings, socket.socket(fileno=arguments.listener))
     try:
-        _migrate(settings)
+        _prepare(settings)
         listener = _listen(settings.host, settings.port)
-    except DatabaseError as error:
+    except TenfoldError as error:
         return _explain(error.message)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
@@ -112,12 +113,25 @@ def _serve(settings: Settings, listener: socket.socket) -> int:
     return 0 if server.started else 1
 
 
-def _migrate(settings: Settings) -> None:
+def _prepare(settings: Settings) -> None:
+    """Migrate the database. Raises ConflictError where the API would be open to other machines."""
     database = Database(settings.resolved_database_url)
     try:
         migrations.upgrade(database)
+        with database.reading() as session:
+            is_closed = keys.has_usable(session)
     finally:
         database.dispose()
+    if settings.is_reachable and settings.open:
+        _logger.warning("Anybody who reaches %s may use the API without a key.", settings.host)
+    if not settings.is_reachable or settings.open or is_closed:
+        return
+    raise ConflictError(
+        f"The API would listen on {settings.host}, where other machines reach it, and there is no "
+        "API key yet. Make one with `tenfold keys create NAME --scope admin` (in a container: "
+        "`python -m store keys create NAME --scope admin`), or listen on 127.0.0.1 "
+        "(TENFOLD_HOST), or let anybody in with TENFOLD_OPEN=true."
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from service import (
     checkpoints,
@@ -17,6 +18,7 @@ from service import (
     health,
     inference_protocol,
     jobs,
+    keys,
     metrics,
     models,
     networks,
@@ -29,14 +31,18 @@ from service import (
     storage,
     workers,
 )
+from service.access import AccessMiddleware
 from service.body_limit import BodyLimitMiddleware
 from service.context import Context
 from service.direct_routes import DirectRoutesMiddleware
 from service.event_feed import EventFeed
+from service.key_ring import KeyRing
 from service.loaded_models import LoadedModels
 from service.model_cache import ModelCache
 from service.monitoring import Monitoring, MonitoringMiddleware
 from service.rescuer import Rescuer
+from service.scopes import RouteScopes
+from service.security_headers import SecurityHeadersMiddleware, cross_origin_options
 from store.artifacts import open_store
 from store.database import Database
 from store.rescue import Rescue
@@ -68,6 +74,7 @@ _ROUTERS = [
     workers.router,
     health.router,
     storage.router,
+    keys.router,
     prometheus.router,
     problem_pages.router,
     documentation.router,
@@ -104,12 +111,18 @@ def create_app(settings: Settings) -> FastAPI:
             "/v2": inference_protocol.LARGEST_INFER_BODY_BYTES,
         },
     )
-    app.add_middleware(MonitoringMiddleware, monitoring=monitoring)
     errors.add_handlers(app)
     for router in _ROUTERS:
         app.include_router(router)
     dashboard.add_to(app)
     openapi.install(app)
+    # Whoever may not ask sends no body.
+    app.add_middleware(AccessMiddleware, settings=settings, routes=RouteScopes(app.routes))
+    if settings.cors_origins:
+        # Further out, because a browser's preflight request has no key.
+        app.add_middleware(CORSMiddleware, **cross_origin_options(settings.cors_origins))
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(MonitoringMiddleware, monitoring=monitoring)
     return app
 
 
@@ -121,6 +134,11 @@ def _make_lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.resolved_database_url)
         event_feed = EventFeed(database)
+        key_ring = KeyRing(
+            database,
+            is_always_closed=settings.is_reachable,
+            requests_per_second=settings.key_requests_per_second,
+        )
         artifacts = open_store(settings.artifacts_url)
         model_cache = ModelCache(settings, database, artifacts, monitoring)
         loaded_models = LoadedModels(database, model_cache)
@@ -129,11 +147,13 @@ def _make_lifespan(
             database=database,
             artifacts=artifacts,
             event_feed=event_feed,
+            key_ring=key_ring,
             loaded_models=loaded_models,
             monitoring=monitoring,
         )
         rescue = Rescue(database, settings.lease_seconds, settings.crashes_folder)
         rescuer = Rescuer(rescue, settings.heartbeat_interval_seconds)
+        await key_ring.start()
         await loaded_models.start()
         rescuer.start()
         try:
@@ -142,6 +162,7 @@ def _make_lifespan(
             await rescuer.stop()
             await loaded_models.stop()
             await event_feed.stop()
+            await key_ring.stop()
             database.dispose()
 
     return lifespan

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.event_feed import EventFeed
+from service.key_ring import KeyRing
 from service.loaded_models import LoadedModels
 from service.monitoring import Monitoring
 from store.artifacts import ArtifactStore
@@ -21,6 +22,7 @@ class Context:
     database: Database
     artifacts: ArtifactStore
     event_feed: EventFeed
+    key_ring: KeyRing
     loaded_models: LoadedModels
     monitoring: Monitoring
 
@@ -30,4 +32,11 @@ def _get_context(request: Request) -> Context:
     return context
 
 
+def _get_api_key_id(request: Request) -> str | None:
+    key_id: str | None = getattr(request.state, "api_key_id", None)
+    return key_id
+
+
 ContextDependency = Annotated[Context, Depends(_get_context)]
+# The key that the request came with; None where the service asks for none.
+ApiKeyIdDependency = Annotated[str | None, Depends(_get_api_key_id)]

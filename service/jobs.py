@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from service import cursors
-from service.context import Context, ContextDependency
+from service.context import ApiKeyIdDependency, Context, ContextDependency
 from service.cursors import CursorQuery
 from service.job_checks import check_trainable
 from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
@@ -61,6 +61,7 @@ IdempotencyKey = Annotated[
             "images_too_small",
             "initial_model_unusable",
             "idempotency_key_reused",
+            "too_many_queued_jobs",
         ),
     },
 )
@@ -68,6 +69,7 @@ def submit_job(
     request: Annotated[JobRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
     response: Response,
     context: ContextDependency,
+    api_key_id: ApiKeyIdDependency,
     idempotency_key: IdempotencyKey = None,
 ) -> JobReply:
     """Queue a training job.
@@ -78,7 +80,13 @@ def submit_job(
     spec = _resolve(request)
     with context.database.writing() as session:
         check_trainable(session, spec, context.settings.datasets_folder)
-        job, is_new = jobs.submit(session, request, idempotency_key=idempotency_key)
+        job, is_new = jobs.submit(
+            session,
+            request,
+            idempotency_key=idempotency_key,
+            api_key_id=api_key_id,
+            most_queued=context.settings.key_queued_jobs,
+        )
     response.headers["Location"] = f"/jobs/{job.id}"
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that FastAPI does not write by itself: the problems."""
+"""The parts of the OpenAPI document that FastAPI does not write: the problems and the keys."""
 
 from typing import Any
 
@@ -9,8 +9,29 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import MEDIA_TYPE
 from service.problems import PROBLEM_TYPES
+from service.scopes import OPEN, find_declared
+from store.keys import Scope
 
 Responses = dict[int | str, dict[str, Any]]
+
+_SECURITY_SCHEME = "api_key"
+_KEY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "An API key (`tenfold keys create`). Each operation names the scopes of which one is "
+        "enough. A service that listens on its own machine only, and has no keys, asks for none."
+    ),
+}
+# What every operation that needs a key can answer.
+_KEY_PROBLEMS = (
+    "key_missing",
+    "key_invalid",
+    "scope_missing",
+    "host_not_allowed",
+    "origin_not_allowed",
+    "too_many_requests",
+)
 
 
 class FieldError(BaseModel):
@@ -86,7 +107,7 @@ def use_function_name(route: APIRoute) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make `app.openapi()` describe the problems."""
+    """Make `app.openapi()` describe the problems, and the scopes of each operation."""
 
     def build() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -99,6 +120,7 @@ def install(app: FastAPI) -> None:
                 tags=app.openapi_tags,
             )
             _add_problem_schemas(document)
+            _add_scopes(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -112,3 +134,28 @@ def _add_problem_schemas(document: dict[str, Any]) -> None:
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
     schemas["Problem"] = schema
+
+
+def _add_scopes(document: dict[str, Any]) -> None:
+    """Name the scopes of each operation as the roles of one security scheme."""
+    document["components"]["securitySchemes"] = {_SECURITY_SCHEME: _KEY_SCHEME}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            scopes = find_declared(method.upper(), path)
+            if scopes is None or scopes is OPEN:
+                operation["security"] = []
+                continue
+            operation["security"] = [
+                {_SECURITY_SCHEME: [scope]} for scope in Scope if scope in scopes
+            ]
+            if "4XX" not in operation["responses"]:
+                _add_key_problems(operation["responses"])
+
+
+def _add_key_problems(responses: dict[str, Any]) -> None:
+    for status, response in problem_responses(*_KEY_PROBLEMS).items():
+        known = responses.setdefault(str(status), response)
+        if known is not response:
+            examples = response["content"][MEDIA_TYPE]["examples"]
+            known["content"][MEDIA_TYPE]["examples"] |= examples
+            known["description"] += f"; {response['description']}"

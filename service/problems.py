@@ -62,6 +62,34 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "unsupported_media_type": ProblemType(
         415, "The content type is not accepted", "Send one of the types that `detail` names."
     ),
+    # Who asks.
+    "key_missing": ProblemType(
+        401,
+        "The service asks for an API key",
+        "Send `Authorization: Bearer <key>`; `tenfold keys create` makes one.",
+    ),
+    "key_invalid": ProblemType(
+        401, "The API key is not taken", "Use a key that `tenfold keys list` shows as usable."
+    ),
+    "scope_missing": ProblemType(
+        403, "The API key may not do this", "Use a key with one of the scopes that `detail` names."
+    ),
+    "host_not_allowed": ProblemType(
+        403,
+        "The service does not answer to this name",
+        "Use its address, or add the name to TENFOLD_ALLOWED_HOSTS.",
+    ),
+    "origin_not_allowed": ProblemType(
+        403,
+        "A page from elsewhere may change nothing here",
+        "Add its origin to TENFOLD_CORS_ORIGINS if it is yours.",
+    ),
+    "too_many_requests": ProblemType(
+        429, "The key has sent too many requests", "Try again after the seconds in `Retry-After`."
+    ),
+    "too_many_queued_jobs": ProblemType(
+        429, "The key has too many jobs in the queue", "Wait until some have begun, or cancel some."
+    ),
     # What does not exist.
     "not_found": ProblemType(404, "There is nothing at this address", "GET /docs lists them all."),
     "method_not_allowed": ProblemType(
@@ -86,6 +114,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "image_not_found": ProblemType(
         404, "The split has no such image", "GET /datasets/{name} tells how many there are."
     ),
+    "key_not_found": ProblemType(404, "There is no such API key", "GET /keys lists the keys."),
     "network_not_found": ProblemType(
         404, "There is no such network", "GET /networks lists the networks."
     ),

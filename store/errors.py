@@ -6,6 +6,7 @@ TenfoldError
 │   ├── InvalidTransitionError
 │   └── StaleAttemptError    another attempt owns the job now
 ├── InvalidRequestError      the request itself cannot be right
+├── LimitError               it is more than one client may have; later it may be less
 ├── DatasetError             a data set cannot be found, fetched or read
 ├── TrainingError            training cannot go on
 ├── ArtifactError            stored bytes are missing or damaged
@@ -49,6 +50,10 @@ class StaleAttemptError(ConflictError):
 
 class InvalidRequestError(TenfoldError):
     code = "invalid_request"
+
+
+class LimitError(TenfoldError):
+    code = "too_many_requests"
 
 
 class DatasetError(TenfoldError):

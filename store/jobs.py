@@ -15,17 +15,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from store import checkpoints, events
 from store.artifacts import ArtifactStore
 from store.clock import utc_now
-from store.errors import ConflictError, InvalidTransitionError, NotFoundError, StaleAttemptError
+from store.errors import (
+    ConflictError,
+    InvalidTransitionError,
+    LimitError,
+    NotFoundError,
+    StaleAttemptError,
+)
 from store.specs import JobRequest, TrainingSpec
 from store.tables import Checkpoint, Job, JobStatus
 
 CRASHES_UNTIL_POISON = 3
+# What a client is told to wait where its part of the queue is full; jobs rarely end sooner.
+_QUEUE_RETRY_SECONDS = 10
 
 # While one of these holds, the worker that claimed the job may still write to it.
 _OWNED = {JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.PAUSED}
@@ -46,11 +54,17 @@ class Claim:
 
 
 def submit(
-    session: Session, request: JobRequest, *, idempotency_key: str | None = None
+    session: Session,
+    request: JobRequest,
+    *,
+    idempotency_key: str | None = None,
+    api_key_id: str | None = None,
+    most_queued: int = 0,
 ) -> tuple[Job, bool]:
     """Queue a job and return it with True; with False when the key has made it before.
 
-    Raises ConflictError (`idempotency_key_reused`) when the key came with another request.
+    Raises ConflictError (`idempotency_key_reused`) when the key came with another request, and
+    LimitError when the API key has `most_queued` jobs in the queue already (0 is no limit).
     """
     asked = request.model_dump(exclude_unset=True, mode="json")
     if idempotency_key is not None:
@@ -63,6 +77,8 @@ def submit(
                     code="idempotency_key_reused",
                 )
             return known, False
+    if api_key_id is not None and most_queued:
+        _check_queued(session, api_key_id, most_queued)
     job = Job(
         status=JobStatus.QUEUED,
         priority=request.priority,
@@ -70,6 +86,7 @@ def submit(
         spec=request.resolve().model_dump(mode="json"),
         model_name=request.resolve_model_name(),
         idempotency_key=idempotency_key,
+        api_key_id=api_key_id,
         attempt=0,
         crashes=0,
         heartbeats=0,
@@ -81,6 +98,22 @@ def submit(
     session.flush()
     events.append(session, job.id, "submitted", "The job was queued.")
     return job, True
+
+
+def _check_queued(session: Session, api_key_id: str, most: int) -> None:
+    query = (
+        select(func.count())
+        .select_from(Job)
+        .where(Job.status == JobStatus.QUEUED, Job.api_key_id == api_key_id)
+    )
+    queued = session.scalar(query) or 0
+    if queued >= most:
+        raise LimitError(
+            f"This key has {queued} jobs in the queue, of {most} that it may have: wait until some "
+            "have begun, or cancel some.",
+            code="too_many_queued_jobs",
+            retry_after_seconds=_QUEUE_RETRY_SECONDS,
+        )
 
 
 def get(session: Session, job_id: int) -> Job:

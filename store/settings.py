@@ -1,11 +1,12 @@
 """Settings: environment variables `TENFOLD_…`, or the same names in a `.env` file."""
 
+import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -28,6 +29,29 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    published: str | None = Field(
+        default=None,
+        pattern=r"^(.+:)?\d+(-\d+)?$",
+        description="Where a container engine publishes the port; set by the Compose file.",
+    )
+    open: bool = Field(
+        default=False,
+        description="Ask nobody for a key, also where other machines reach the API.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, with commas between, that an API without keys answers to as well.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins, with commas between, whose web pages may use the API.",
+    )
+    key_requests_per_second: float = Field(
+        default=500.0, ge=0, description="Most requests of one key on average; 0 is no limit."
+    )
+    key_queued_jobs: int = Field(
+        default=100, ge=0, description="Most jobs of one key in the queue; 0 is no limit."
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
@@ -67,6 +91,34 @@ class Settings(BaseSettings):
         description="Size of the networks kept in memory; the least recently used leaves.",
     )
 
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in {"http", "https"}
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is no origin: write it like https://example.org")
+        return origins
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other machines may reach the API."""
+        if _is_loopback(self.host):
+            return False
+        # Within a container the API listens on every address, and the engine decides.
+        published_host = (self.published or "").rpartition(":")[0]
+        return not _is_loopback(published_host)
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.data / 'tenfold.db').resolve()}"
@@ -92,3 +144,10 @@ class Settings(BaseSettings):
     def packed_folder(self) -> Path:
         """Where the worker keeps decoded copies; safe to delete while nothing runs."""
         return self.data / "packed"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -43,6 +43,7 @@ def complete_with(list_names: Callable[[Tenfold], Iterable[tuple[str, str]]]) ->
         try:
             with Tenfold(
                 ctx.params.get("url"),
+                api_key=ctx.params.get("api_key"),
                 retries=RetryPolicy(attempts=1),
                 timeout_seconds=_TIMEOUT_SECONDS,
             ) as client:

@@ -12,6 +12,7 @@ from client.cli.catalogue import data, networks, recipes
 from client.cli.completion import completion
 from client.cli.exit_codes import ExitCode
 from client.cli.jobs import jobs
+from client.cli.keys import keys
 from client.cli.models import models
 from client.cli.open import open_dashboard
 from client.cli.predict import predict
@@ -57,6 +58,7 @@ for command in (
     data,
     networks,
     recipes,
+    keys,
     open_dashboard,
     backup,
     restore,

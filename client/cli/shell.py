@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.retries import RetryPolicy
-from client.settings import resolve_url
+from client.settings import resolve_api_key, resolve_url
 from client.tenfold import Tenfold
 
 # A person waits: whether anybody answers is known within a second.
@@ -32,9 +32,11 @@ def open_console(*, stderr: bool = False) -> Console:
 class Shell:
     """The surroundings of one command."""
 
-    def __init__(self, url: str | None, *, as_json: bool) -> None:
+    def __init__(self, url: str | None, api_key: str | None, *, as_json: bool) -> None:
         try:
             self.url = resolve_url(url)
+            self.is_url_given = url is not None
+            self.api_key = resolve_api_key(api_key)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         self.as_json = as_json
@@ -45,7 +47,7 @@ class Shell:
     @property
     def client(self) -> Tenfold:
         if self._client is None:
-            self._client = Tenfold(self.url, retries=_RETRIES)
+            self._client = Tenfold(self.url, api_key=self.api_key, retries=_RETRIES)
         return self._client
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ def get_shell() -> Shell:
 
 
 class TenfoldCommand(click.Command):
-    """A command that talks to the service: it takes `--url` and `--json`."""
+    """A command that talks to the service: it takes `--url`, `--api-key` and `--json`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -106,11 +108,20 @@ class TenfoldCommand(click.Command):
                 metavar="URL",
                 help="Address of the service. [default: TENFOLD_URL, else http://127.0.0.1:8000]",
             ),
+            click.Option(
+                ["--api-key"],
+                metavar="KEY",
+                help="Key for the service; TENFOLD_API_KEY shows it to fewer eyes.",
+            ),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of tables."),
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        shell = Shell(ctx.params.pop("url"), as_json=ctx.params.pop("as_json"))
+        shell = Shell(
+            ctx.params.pop("url"),
+            ctx.params.pop("api_key"),
+            as_json=ctx.params.pop("as_json"),
+        )
         ctx.obj = shell
         try:
             return super().invoke(ctx)

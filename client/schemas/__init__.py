@@ -31,6 +31,7 @@ from client.schemas.jobs import (
     StepMetric,
     StoredFile,
 )
+from client.schemas.keys import ApiKey, CreatedKey, KeyList
 from client.schemas.models import (
     Alias,
     ClassifiedPicture,
@@ -55,6 +56,7 @@ from client.schemas.reports import (
 
 __all__ = [
     "Alias",
+    "ApiKey",
     "Averages",
     "CalibrationBin",
     "Checkpoint",
@@ -63,6 +65,7 @@ __all__ = [
     "ClassifiedImage",
     "ClassifiedImagePage",
     "ClassifiedPicture",
+    "CreatedKey",
     "Dataset",
     "DatasetList",
     "EpochMetric",
@@ -75,6 +78,7 @@ __all__ = [
     "JobProgress",
     "JobRecord",
     "JobStatus",
+    "KeyList",
     "Layer",
     "MetricPage",
     "Metrics",

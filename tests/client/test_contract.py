@@ -28,7 +28,17 @@ MANY_NAMES = {
     "predict_one": {"predict"},
     "predict_many": {"predict"},
 }
-OUR_TAGS = {"jobs", "models", "datasets", "networks", "recipes", "workers", "health", "predictions"}
+OUR_TAGS = {
+    "jobs",
+    "models",
+    "datasets",
+    "networks",
+    "recipes",
+    "workers",
+    "health",
+    "keys",
+    "predictions",
+}
 # Of a request, what says nothing of the training itself: arguments of their own.
 NO_SPEC_FIELDS = {"recipe", "model", "priority", "max_run_seconds", "max_wait_seconds"}
 # The service's reply → the client's.
@@ -55,6 +65,8 @@ REPLIES: dict[str, type[BaseModel]] = {
     "StorageReply": schemas.Storage,
     "Explanation": schemas.Explanation,
     "RankedClass": schemas.RankedClass,
+    "KeyReply": schemas.ApiKey,
+    "CreatedKey": schemas.CreatedKey,
 }
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(500)
 COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text()
 CLIENT = (ROOT / "docs" / "client.md").read_text()
 # Said once, in a section of its own.
-EVERYWHERE = {"--url", "--json"}
+EVERYWHERE = {"--url", "--api-key", "--json"}
 CLIENT_EXAMPLES = re.findall(r"```python\n(.*?)```", CLIENT, re.DOTALL)
 
 

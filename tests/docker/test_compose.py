@@ -49,6 +49,29 @@ def test_a_container_has_no_privileges_it_does_not_need(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+@pytest.mark.parametrize("path", [BASE, CPU_OVERRIDE], ids=lambda path: path.name)
+def test_no_container_gets_more_rights_than_the_base_gives(path: Path) -> None:
+    for service in read(path)["services"].values():
+        for word in ("privileged", "cap_add", "devices", "user", "pid", "ipc", "network_mode"):
+            assert word not in service
+        if path is CPU_OVERRIDE:
+            assert not {"read_only", "cap_drop", "security_opt", "volumes"} & set(service)
+
+
+def test_a_container_runs_as_nobody_in_particular() -> None:
+    """The last USER counts, and no target of the Dockerfile goes back to root."""
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE) == ["10001:10001"]
+    assert not re.search(r"\bsudo\b|\bsetuid\b|docker\.sock", dockerfile)
+
+
+def test_the_api_knows_where_it_is_published() -> None:
+    """So that it asks for keys as soon as others reach it."""
+    environment = read(BASE)["services"]["api"]["environment"]
+    assert environment["TENFOLD_PUBLISHED"] == "${TENFOLD_PUBLISH:-127.0.0.1:8000}"
+    assert environment["TENFOLD_OPEN"] == "${TENFOLD_OPEN:-false}"
+
+
 def test_the_api_is_published_on_this_host_only_unless_told_otherwise() -> None:
     assert read(BASE)["services"]["api"]["ports"] == ["${TENFOLD_PUBLISH:-127.0.0.1:8000}:8000"]
 

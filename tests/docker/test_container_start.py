@@ -29,6 +29,8 @@ class Container:
             "TENFOLD_DEVICE": "cpu",
             "TENFOLD_HOST": "0.0.0.0",  # noqa: S104 -- as in the image
             "TENFOLD_PORT": str(self.port),
+            # As the Compose file has it.
+            "TENFOLD_PUBLISHED": "127.0.0.1:8000",
         }
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -96,6 +98,23 @@ def test_a_role_turns_healthy_and_stops_when_the_engine_asks(
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
     assert container.check_health(role).returncode == 1
+
+
+@pytest.mark.parametrize("published", ["0.0.0.0:8000", "8000", "192.168.7.7:80", None])
+def test_an_api_that_is_published_beyond_its_host_needs_a_key(
+    container: Container, published: str | None
+) -> None:
+    if published is None:
+        del container.environment["TENFOLD_PUBLISHED"]
+    else:
+        container.environment["TENFOLD_PUBLISHED"] = published
+    refused = container.run("service")
+    assert refused.returncode == 1
+    assert "python -m store keys create" in refused.stderr
+    create = ["python", "-m", "store", "keys", "create", "first", "--scope", "admin"]
+    assert container.run(*create).stdout.startswith("tenfold_")
+    container.start("service")
+    container.wait_until_healthy("service")
 
 
 def test_a_worker_that_hangs_turns_unhealthy(container: Container) -> None:
