@@ -1,5 +1,7 @@
 // Speaks to the public API, and tells the page when the service is gone and when it is back.
 
+import { askForKey, keyHeaders } from "./key.js";
+
 /** "lost" when a request got no answer, "found" when one did again. */
 export const connection = new EventTarget();
 let isLost = false;
@@ -24,19 +26,30 @@ export class ConnectionLost extends Error {
   }
 }
 
-/** Return the response. Throws Problem, ConnectionLost, or the AbortError of `signal`. */
+/** Return the response. Throws Problem, ConnectionLost, or the AbortError of `signal`.
+ *
+ * Where the service wants a key, or another one, the user is asked, and the request sent again.
+ */
 export async function request(path, options = {}) {
-  let response;
+  for (;;) {
+    const response = await fetchWithKey(path, options);
+    if (response.ok) return response;
+    const problem = new Problem(response.status, await readProblem(response));
+    if (response.status !== 401 || !(await askForKey(problem.message))) throw problem;
+  }
+}
+
+async function fetchWithKey(path, options) {
   try {
-    response = await fetch(path, options);
+    const headers = { ...options.headers, ...keyHeaders() };
+    const response = await fetch(path, { ...options, headers });
+    setLost(false);
+    return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     setLost(true);
     throw new ConnectionLost();
   }
-  setLost(false);
-  if (!response.ok) throw new Problem(response.status, await readProblem(response));
-  return response;
 }
 
 async function readProblem(response) {

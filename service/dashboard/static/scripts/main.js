@@ -4,6 +4,7 @@ import { connection, get } from "./api.js";
 import { h, setText } from "./dom.js";
 import { createEmpty, createLoading, createProblem } from "./feedback.js";
 import { formatCounted } from "./format.js";
+import { forgetKey, hasKey, keyChanges } from "./key.js";
 import { poll } from "./live.js";
 import { showDataset, showDatasets } from "./pages/datasets.js";
 import { showJob } from "./pages/job.js";
@@ -105,6 +106,16 @@ connection.addEventListener("lost", () => {
 connection.addEventListener("found", () => {
   banner.hidden = true;
 });
+const forget = document.getElementById("forget-key");
+forget.addEventListener("click", () => {
+  forgetKey();
+  // Nothing that the key showed stays on the page.
+  location.reload();
+});
+keyChanges.addEventListener("changed", () => {
+  forget.hidden = !hasKey();
+});
+forget.hidden = !hasKey();
 window.addEventListener("hashchange", () => showPage());
 showPage({ isFirst: true });
 showWorkers().catch(() => {});

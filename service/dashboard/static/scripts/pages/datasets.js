@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { createBar, h } from "../dom.js";
 import { createEmpty, createMessage, createProblem } from "../feedback.js";
+import { loadPicture } from "../files.js";
 import { formatCount, formatCounted } from "../format.js";
 
 const THUMBNAILS = 12;
@@ -60,13 +61,10 @@ function createThumbnails(dataset) {
     "div",
     { class: "thumbnails", "aria-hidden": "true" },
     indices.map((index) =>
-      h("img", {
-        src: `/datasets/${dataset.name}/images/train/${index}`,
-        alt: "",
-        width: 40,
-        height: 40,
-        loading: "lazy",
-      }),
+      loadPicture(
+        h("img", { alt: "", width: 40, height: 40, loading: "lazy" }),
+        `/datasets/${dataset.name}/images/train/${index}`,
+      ),
     ),
   );
 }
@@ -141,11 +139,11 @@ function createSamples(dataset) {
     const address = `/datasets/${dataset.name}/samples?split=${split.value}&seed=${seed}&count=${count}`;
     const image = h("img", {
       class: "samples",
-      src: address,
       alt: `${count} random ${split.selectedOptions[0].text} of ${dataset.name}, each with its class below it`,
     });
     image.addEventListener("load", () => place.replaceChildren(image));
     image.addEventListener("error", () => explain(address));
+    loadPicture(image, address);
   };
   // An image element cannot tell why it has no picture: the problem can.
   const explain = (address) =>

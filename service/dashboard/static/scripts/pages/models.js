@@ -3,6 +3,7 @@
 import { get, getAll } from "../api.js";
 import { h } from "../dom.js";
 import { createEmpty } from "../feedback.js";
+import { createDownload } from "../files.js";
 import { formatAgo, formatBytes, formatPercent, formatTime } from "../format.js";
 import { createAliases, deleteVersion, moveAlias } from "../parts/aliases.js";
 import { Classifier } from "../parts/classifier.js";
@@ -154,7 +155,7 @@ function createRow(model, version, reload) {
           },
           "Set alias…",
         ),
-        h("a", { class: "button small", href: download, download: "" }, "Download"),
+        createDownload(download, `${model.name}-${version.version}.zip`, "Download"),
         h(
           "button",
           {

@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { createTable, h } from "../dom.js";
 import { createEmpty } from "../feedback.js";
+import { createDownload, loadPicture } from "../files.js";
 import { formatCount } from "../format.js";
 import { drawNetwork } from "../parts/network_drawing.js";
 
@@ -101,20 +102,15 @@ export async function showNetwork({ main, argument: name, signal, setTitle }) {
         "div",
         { class: "card-head" },
         h("h2", { id: "graph-title" }, "Autograd graph of the loss"),
-        h(
-          "a",
-          { class: "button small", href: `/networks/${name}/graph.svg`, download: `${name}.svg` },
-          "Download SVG",
-        ),
+        createDownload(`/networks/${name}/graph.svg`, `${name}.svg`, "Download SVG"),
       ),
       h(
         "div",
         { class: "graph-frame", tabindex: 0, role: "region", "aria-label": "Autograd graph" },
-        h("img", {
-          src: `/networks/${name}/graph.svg`,
-          alt: `Autograd graph of the loss of ${name}`,
-          loading: "lazy",
-        }),
+        loadPicture(
+          h("img", { alt: `Autograd graph of the loss of ${name}`, loading: "lazy" }),
+          `/networks/${name}/graph.svg`,
+        ),
       ),
     ),
   );

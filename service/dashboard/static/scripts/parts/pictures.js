@@ -1,6 +1,7 @@
 // Pictures of a data set with what they are and what the model took them for.
 
 import { h } from "../dom.js";
+import { loadPicture } from "../files.js";
 import { formatPercent } from "../format.js";
 
 /** Return a list of pictures. A prediction is {index, label, predicted, confidence}. */
@@ -16,7 +17,6 @@ export function createPicture(dataset, split, { index, label, predicted, confide
   const address = `/datasets/${dataset}/images/${split}/${index}`;
   const isRight = label === predicted;
   const image = h("img", {
-    src: address,
     alt: `Test image ${index}: ${label}`,
     width: 96,
     height: 96,
@@ -29,6 +29,9 @@ export function createPicture(dataset, split, { index, label, predicted, confide
     () => link.replaceWith(h("p", { class: "picture-missing" }, "not on this machine")),
     { once: true },
   );
+  // With a key the picture has an address of its own, which a new tab can show too.
+  image.addEventListener("load", () => link.setAttribute("href", image.src), { once: true });
+  loadPicture(image, address);
   return h(
     "li",
     { class: "picture" },
