@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -66,6 +66,9 @@ types: $(ready) ## mypy, strict
 
 contracts: $(ready) ## who may import whom
 	@$(bin)/lint-imports
+
+audit: $(ready) ## known vulnerabilities of everything that is installed (asks the package index)
+	@$(bin)/python scripts/audit.py
 
 format: $(ready) ## rewrite the sources in house style
 	@$(bin)/ruff check --fix .
