@@ -114,5 +114,5 @@ def test_a_key_without_a_service_is_made_in_the_folder_that_is_named(
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("tenfold_")
     wrong = tenfold("keys", "revoke", "nothing", "--data", str(tmp_path / "new"))
-    assert wrong.returncode == 1
+    assert wrong.returncode == ExitCode.REFUSED
     assert "no such API key" in wrong.stderr
