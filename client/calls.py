@@ -99,8 +99,11 @@ def submit_job(body: Mapping[str, Any], idempotency_key: str) -> Call[schemas.Jo
     )
 
 
-def list_jobs(status: str | None, limit: int, cursor: str | None) -> Call[schemas.JobPage]:
-    return _get(schemas.JobPage, "jobs", status=status, limit=limit, cursor=cursor)
+def list_jobs(
+    status: str | None, sweep_id: int | None, limit: int, cursor: str | None
+) -> Call[schemas.JobPage]:
+    query = {"status": status, "sweep": sweep_id, "limit": limit, "cursor": cursor}
+    return _get(schemas.JobPage, "jobs", **query)
 
 
 def get_job(job_id: int) -> Call[schemas.JobRecord]:
@@ -119,6 +122,32 @@ def change_job(job_id: int, verb: str) -> Call[schemas.JobRecord]:
     is_repeatable = verb in {"cancel", "pause"}
     path = _path("jobs", job_id, verb)
     return Call("POST", path, _read_as(schemas.JobRecord), is_repeatable=is_repeatable)
+
+
+def start_sweep(body: Mapping[str, Any], idempotency_key: str) -> Call[schemas.Sweep]:
+    return Call(
+        "POST",
+        "/sweeps",
+        _read_as(schemas.Sweep),
+        json=dict(body),
+        headers={"Idempotency-Key": idempotency_key},
+    )
+
+
+def list_sweeps(status: str | None, limit: int, cursor: str | None) -> Call[schemas.SweepPage]:
+    return _get(schemas.SweepPage, "sweeps", status=status, limit=limit, cursor=cursor)
+
+
+def get_sweep(sweep_id: int) -> Call[schemas.Sweep]:
+    return _get(schemas.Sweep, "sweeps", sweep_id)
+
+
+def cancel_sweep(sweep_id: int) -> Call[schemas.Sweep]:
+    return Call("POST", _path("sweeps", sweep_id, "cancel"), _read_as(schemas.Sweep))
+
+
+def delete_sweep(sweep_id: int) -> Call[None]:
+    return _delete("sweeps", sweep_id)
 
 
 def list_metrics(job_id: int, cursor: str | None) -> Call[schemas.MetricPage]:

@@ -41,7 +41,7 @@ class TrainingSpec(TypedDict, total=False):
     compilation: Annotated[str, "off, or the mode of torch.compile."]
     parallelism: Annotated[str, "auto, single, data_parallel or distributed."]
     ema_decay: Annotated[float, "Decay a step of the moving average of the weights; 0 is none."]
-    validation_share: Annotated[float, "Share of the images held out for early stopping."]
+    validation_share: Annotated[float, "Share of the training images held out."]
     patience_epochs: Annotated[int | None, "Epochs without a better accuracy before stopping."]
     init_from: Annotated[str | None, "Published model whose weights training begins with."]
     seed: Annotated[int, "Seed of every random draw."]

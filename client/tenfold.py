@@ -1,13 +1,13 @@
 """The client: `Tenfold` blocks, `AsyncTenfold` is awaited; both have the same operations."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
-from client import calls, downloads, pictures
+from client import calls, downloads, pictures, sweep_flows
 from client.errors import NotFoundError, Problem
 from client.flows import Flow, Item, Items, ask
 from client.jobs import AsyncJob, Job
@@ -38,9 +38,12 @@ from client.schemas import (
     Readiness,
     Recipe,
     Storage,
+    Sweep,
+    SweepSummary,
     Worker,
 )
 from client.spec import TrainingSpec
+from client.sweep_flows import ObserveSweep
 
 PAGE_ITEMS = 50
 
@@ -83,16 +86,103 @@ class TenfoldOperations:
         return ask(calls.get_job(job_id))
 
     @job_iteration
-    def list_jobs(self, *, status: str | None = None) -> Items[JobRecord]:
-        """Iterate over the jobs, newest first; pages are fetched as they are needed."""
+    def list_jobs(
+        self, *, status: str | None = None, sweep_id: int | None = None
+    ) -> Items[JobRecord]:
+        """Iterate over the jobs, newest first; pages are fetched as they are needed.
+
+        `sweep_id` leaves only the trials of that sweep.
+        """
         cursor: str | None = None
         while True:
-            page = yield from ask(calls.list_jobs(status, PAGE_ITEMS, cursor))
+            page = yield from ask(calls.list_jobs(status, sweep_id, PAGE_ITEMS, cursor))
             for job in page.items:
                 yield Item(job)
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    @operation
+    def start_sweep(
+        self,
+        space: Mapping[str, Mapping[str, Any]],
+        trials: int,
+        recipe: str = "tutorial",
+        *,
+        model: str | None = None,
+        parallel_trials: int | None = None,
+        sampler: str | None = None,
+        sampler_seed: int | None = None,
+        pruner: str | None = None,
+        pruner_startup_trials: int | None = None,
+        pruner_warmup_epochs: int | None = None,
+        idempotency_key: str | None = None,
+        **spec: Unpack[TrainingSpec],
+    ) -> Flow[Sweep]:
+        """Train `trials` jobs that differ in the fields of `space`, and rank them.
+
+        `space` has for each field `{"low": 0.001, "high": 1, "log": True}`, with `step` instead of
+        `log` where that is wanted, or `{"choices": [16, 64]}`. `spec` is what all trials have in
+        common.
+        """
+        job = {"recipe": recipe, "model": model, **spec}
+        own = {
+            "trials": trials,
+            "parallel_trials": parallel_trials,
+            "sampler": sampler,
+            "sampler_seed": sampler_seed,
+            "pruner": pruner,
+            "pruner_startup_trials": pruner_startup_trials,
+            "pruner_warmup_epochs": pruner_warmup_epochs,
+        }
+        body = {
+            "job": {name: value for name, value in job.items() if value is not None},
+            "space": {name: dict(dimension) for name, dimension in space.items()},
+            **{name: value for name, value in own.items() if value is not None},
+        }
+        return ask(calls.start_sweep(body, idempotency_key or str(uuid.uuid4())))
+
+    @operation
+    def get_sweep(self, sweep_id: int) -> Flow[Sweep]:
+        """Return one sweep with its trials, the best on top."""
+        return ask(calls.get_sweep(sweep_id))
+
+    @iteration
+    def list_sweeps(self, *, status: str | None = None) -> Items[SweepSummary]:
+        """Iterate over the sweeps, newest first, each with its best trial."""
+        cursor: str | None = None
+        while True:
+            page = yield from ask(calls.list_sweeps(status, PAGE_ITEMS, cursor))
+            for sweep in page.items:
+                yield Item(sweep)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @operation
+    def wait_for_sweep(
+        self,
+        sweep_id: int,
+        *,
+        observe: ObserveSweep | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Flow[Sweep]:
+        """Wait until a sweep has ended, and return it, also where it failed or was cancelled.
+
+        `observe` is called with the sweep at each look, once a second.
+        Raises WaitTimeoutError, ConnectionFailedError.
+        """
+        return sweep_flows.wait_for(sweep_id, observe, timeout_seconds)
+
+    @operation
+    def cancel_sweep(self, sweep_id: int) -> Flow[Sweep]:
+        """Queue no more trials of a sweep, and cancel those that have not ended."""
+        return ask(calls.cancel_sweep(sweep_id))
+
+    @operation
+    def delete_sweep(self, sweep_id: int) -> Flow[None]:
+        """Delete an ended sweep with the jobs of its trials. Published models stay."""
+        return ask(calls.delete_sweep(sweep_id))
 
     @iteration
     def list_models(self) -> Items[ModelSummary]:

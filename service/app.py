@@ -29,6 +29,7 @@ from service import (
     recipes,
     reports,
     storage,
+    sweeps,
     workers,
 )
 from service.access import AccessMiddleware
@@ -63,6 +64,7 @@ _ROUTERS = [
     inference_protocol.router,
     explain.router,
     jobs.router,
+    sweeps.router,
     metrics.router,
     events.router,
     reports.router,

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from store.specs import TrainingSpec
-from store.tables import Job, JobStatus, Model
+from store.tables import Job, JobStatus, Model, Trial
 
 NO_WORKER = (
     "No worker is alive: the job waits in the queue until one starts. "
@@ -34,6 +34,16 @@ class PublishedModel(BaseModel):
     accuracy: float = Field(description="Share of the test images that it classifies correctly.")
 
 
+class TrialOfJob(BaseModel):
+    """Which trial of which sweep a job is."""
+
+    sweep: int = Field(description="Id of the sweep.")
+    number: int = Field(description="Number of the trial in it, from 0.")
+    pruned_after_epoch: int | None = Field(
+        description="After which it was stopped, because it could not become the best."
+    )
+
+
 class JobReply(BaseModel):
     """A job, as it is now."""
 
@@ -44,6 +54,7 @@ class JobReply(BaseModel):
     spec: TrainingSpec = Field(description="What that resolved to: everything that is computed.")
     model_name: str = Field(description="Name that the model is published under.")
     model: PublishedModel | None = Field(description="The model, once the job has succeeded.")
+    trial: TrialOfJob | None = Field(description="Where the job is a trial of a sweep: which.")
     attempt: int = Field(description="How often a worker has begun or continued it.")
     crashes: int = Field(
         description="Workers that died in a row without getting the job any farther; the third "
@@ -65,20 +76,32 @@ class JobReply(BaseModel):
 
     @classmethod
     def describe(
-        cls, job: Job, model: Model | None, *, checkpoint_bytes: int, is_worker_alive: bool
+        cls,
+        job: Job,
+        model: Model | None,
+        trial: Trial | None,
+        *,
+        checkpoint_bytes: int,
+        is_worker_alive: bool,
     ) -> Self:
         is_waiting = job.status is JobStatus.QUEUED and not is_worker_alive
         return cls.model_validate(
             {
                 **{name: getattr(job, name) for name in _COLUMNS},
                 "model": model,
+                "trial": trial
+                and {
+                    "sweep": trial.sweep_id,
+                    "number": trial.number,
+                    "pruned_after_epoch": trial.pruned_after_epoch,
+                },
                 "checkpoint_bytes": checkpoint_bytes,
                 "waiting_reason": NO_WORKER if is_waiting else None,
             }
         )
 
 
-_COLUMNS = JobReply.model_fields.keys() - {"model", "checkpoint_bytes", "waiting_reason"}
+_COLUMNS = JobReply.model_fields.keys() - {"model", "trial", "checkpoint_bytes", "waiting_reason"}
 
 
 class JobPage(BaseModel):
@@ -117,6 +140,7 @@ JOB_EXAMPLE: dict[str, Any] = {
     "spec": TrainingSpec().model_dump(mode="json"),
     "model_name": "cifar10-tutorial",
     "model": None,
+    "trial": None,
     "attempt": 0,
     "crashes": 0,
     "run_seconds": 0.0,

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from service import cursors
 from service.context import ApiKeyIdDependency, Context, ContextDependency
-from service.cursors import CursorQuery
+from service.cursors import LARGEST_INTEGER, CursorQuery
 from service.job_checks import check_trainable
 from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import JobId, Limit
-from store import checkpoints, jobs, models, workers
+from store import checkpoints, jobs, models, sweeps, workers
 from store.specs import JobRequest, TrainingSpec
 from store.tables import JobStatus
 
@@ -103,21 +103,29 @@ def submit_job(
 def list_jobs(
     context: ContextDependency,
     status: Annotated[JobStatus | None, Query(description="Only jobs of this status.")] = None,
+    sweep: Annotated[
+        int | None,
+        Query(ge=1, le=LARGEST_INTEGER, description="Only the trials of this sweep."),
+    ] = None,
     limit: Limit = 50,
     cursor: CursorQuery = None,
 ) -> JobPage:
     """List jobs, newest first."""
     before = None if cursor is None else cursors.decode_numbers("jobs", cursor, 1)[0]
     with context.database.reading() as session:
-        page = jobs.list_page(session, status=status, before=before, limit=limit + 1)
+        page = jobs.list_page(
+            session, status=status, sweep_id=sweep, before=before, limit=limit + 1
+        )
         rows = page[:limit]
         published = models.find_of_jobs(session, [job.id for job in rows])
+        trials = sweeps.find_of_jobs(session, [job.id for job in rows])
         sizes = checkpoints.measure_bytes(session, [job.id for job in rows])
         is_worker_alive = _is_worker_alive(context, session)
     items = [
         JobReply.describe(
             job,
             published.get(job.id),
+            trials.get(job.id),
             checkpoint_bytes=sizes.get(job.id, 0),
             is_worker_alive=is_worker_alive,
         )
@@ -221,9 +229,12 @@ def _read_job(context: Context, job_id: int) -> JobReply:
     with context.database.reading() as session:
         job = jobs.get(session, job_id)
         model = models.find_of_job(session, job_id)
+        trial = sweeps.find_of_jobs(session, [job_id]).get(job_id)
         size = checkpoints.measure_bytes(session, [job_id]).get(job_id, 0)
         is_worker_alive = _is_worker_alive(context, session)
-    return JobReply.describe(job, model, checkpoint_bytes=size, is_worker_alive=is_worker_alive)
+    return JobReply.describe(
+        job, model, trial, checkpoint_bytes=size, is_worker_alive=is_worker_alive
+    )
 
 
 def _is_worker_alive(context: Context, session: Session) -> bool:

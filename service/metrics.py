@@ -42,6 +42,9 @@ class EpochMetric(BaseModel):
     train_accuracy: float = Field(description="Share from 0 to 1.")
     test_loss: float
     test_accuracy: float = Field(description="Share from 0 to 1.")
+    validation_accuracy: float | None = Field(
+        description="Share from 0 to 1 of the held-out training images; null where none are."
+    )
     learning_rate: float
     images_per_second: float
     elapsed_seconds: float
@@ -79,6 +82,7 @@ _EXAMPLE = {
             "train_accuracy": 0.402,
             "test_loss": 1.36,
             "test_accuracy": 0.511,
+            "validation_accuracy": None,
             "learning_rate": 0.001,
             "images_per_second": 5190.0,
             "elapsed_seconds": 9.9,

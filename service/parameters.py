@@ -8,6 +8,9 @@ from service.cursors import LARGEST_INTEGER
 from store.specs import NAME_PATTERN
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_INTEGER, description="Id of the job.", examples=[7])]
+SweepId = Annotated[
+    int, Path(ge=1, le=LARGEST_INTEGER, description="Id of the sweep.", examples=[2])
+]
 CheckpointId = Annotated[
     int, Path(ge=1, le=LARGEST_INTEGER, description="Id of the checkpoint.", examples=[3])
 ]

@@ -104,6 +104,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "file_not_found": ProblemType(
         404, "There is no such file", "The checkpoint or the model version lists its files."
     ),
+    "sweep_not_found": ProblemType(404, "There is no such sweep", "GET /sweeps lists the sweeps."),
     "model_not_found": ProblemType(404, "There is no such model", "GET /models lists the models."),
     "alias_not_found": ProblemType(
         404, "The model has no such alias", "GET /models/{name} lists its aliases."
@@ -135,6 +136,17 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "job_already_ended": ProblemType(409, "The job has already ended", "There is nothing to stop."),
     "job_not_ended": ProblemType(
         409, "The job has not ended", "POST /jobs/{id}/cancel first, then DELETE it."
+    ),
+    "sweep_already_ended": ProblemType(
+        409, "The sweep has already ended", "There is nothing to stop."
+    ),
+    "sweep_not_ended": ProblemType(
+        409, "The sweep has not ended", "POST /sweeps/{id}/cancel first, then DELETE it."
+    ),
+    "trial_not_published": ProblemType(
+        404,
+        "The trial was not the best of its sweep, so it has no model and no report",
+        "GET /sweeps/{id} names the best; to have this one, POST its spec to /jobs.",
     ),
     "report_not_ready": ProblemType(
         409, "The job has no report yet", "Wait until its status is `succeeded`."

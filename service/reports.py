@@ -13,7 +13,7 @@ from service.cursors import CursorQuery
 from service.downloads import is_same
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import IfNoneMatch, JobId, Limit
-from store import jobs, models
+from store import jobs, models, sweeps
 from store.errors import ConflictError, InvalidRequestError, NotFoundError
 from store.evaluations import EvaluationReport
 from store.tables import JobStatus, Model
@@ -22,7 +22,12 @@ router = APIRouter(
     prefix="/jobs/{job_id}",
     tags=["jobs"],
     responses=problem_responses(
-        *COMMON_PROBLEMS, "artifact_damaged", "job_not_found", "report_gone", "report_not_ready"
+        *COMMON_PROBLEMS,
+        "artifact_damaged",
+        "job_not_found",
+        "report_gone",
+        "report_not_ready",
+        "trial_not_published",
     ),
 )
 
@@ -177,6 +182,12 @@ def _find_model(session: Session, job_id: int) -> Model:
     model = models.find_of_job(session, job_id)
     if model is not None:
         return model
+    if job.status is JobStatus.SUCCEEDED and (trial := sweeps.find_of_jobs(session, [job_id])):
+        raise NotFoundError(
+            f"Job {job_id} is trial {trial[job_id].number} of sweep {trial[job_id].sweep_id}. Only "
+            "a trial that is the best so far publishes its model and its report.",
+            code="trial_not_published",
+        )
     if job.status is JobStatus.SUCCEEDED:
         raise NotFoundError(
             f"The model of job {job_id} was deleted, and its report with it: train it again.",

@@ -3,6 +3,7 @@
     queued     claim → running      cancel → cancelled    pause → paused   fail_overdue → failed
     running    succeed → succeeded  fail → failed         cancel → cancelling   pause → paused
                release, requeue_abandoned → queued; after three crashes in a row → failed
+               prune → cancelled
     cancelling release, fail, requeue_abandoned → cancelled
     paused     resume → queued, or running while its worker has not let go; cancel → cancelled
     failed     retry → queued
@@ -29,7 +30,7 @@ from store.errors import (
     StaleAttemptError,
 )
 from store.specs import JobRequest, TrainingSpec
-from store.tables import Checkpoint, Job, JobStatus
+from store.tables import Checkpoint, Job, JobStatus, Trial
 
 CRASHES_UNTIL_POISON = 3
 # What a client is told to wait where its part of the queue is full; jobs rarely end sooner.
@@ -125,10 +126,17 @@ def get(session: Session, job_id: int) -> Job:
 
 
 def list_page(
-    session: Session, *, status: JobStatus | None = None, before: int | None = None, limit: int = 50
+    session: Session,
+    *,
+    status: JobStatus | None = None,
+    sweep_id: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
 ) -> list[Job]:
-    """Return up to `limit` jobs, newest first, with ids below `before`."""
+    """Return up to `limit` jobs (of a sweep), newest first, with ids below `before`."""
     query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if sweep_id is not None:
+        query = query.join(Trial, Trial.job_id == Job.id).where(Trial.sweep_id == sweep_id)
     if status is not None:
         query = query.where(Job.status == status)
     if before is not None:
@@ -279,6 +287,18 @@ def release(session: Session, claim: Claim) -> None:
     elif job.status is JobStatus.RUNNING:
         job.status = JobStatus.QUEUED
         events.append(session, job.id, "requeued", "The worker stopped; the job is queued again.")
+
+
+def prune(session: Session, claim: Claim, message: str, data: dict[str, Any]) -> None:
+    """running → cancelled: the worker has found that a trial of a sweep cannot become its best.
+
+    Raises InvalidTransitionError when a cancel or pause came first.
+    """
+    job = get_owned(session, claim)
+    if job.status is not JobStatus.RUNNING:
+        raise InvalidTransitionError(f"Job {job.id} is {job.status}: it cannot be pruned now.")
+    events.append(session, job.id, "pruned", message, data)
+    _end(session, job, JobStatus.CANCELLED, "The job was cancelled, because it was pruned.")
 
 
 def cancel(session: Session, job_id: int) -> Job:

@@ -18,7 +18,10 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """An epoch's end: means over the epoch's training batches, and over the test images."""
+    """An epoch's end: means over the epoch's training batches, and over the test images.
+
+    `validation_accuracy` is that on the held-out training images; None where none are held out.
+    """
 
     epoch: int
     step: int
@@ -30,3 +33,4 @@ class EpochReport:
     images_per_second: float  # of training, over the epoch
     elapsed_seconds: float
     seconds_left: float
+    validation_accuracy: float | None = None  # 0..1

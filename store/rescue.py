@@ -1,11 +1,14 @@
-"""What every process does for the jobs of others: take back abandoned ones, end overdue ones."""
+"""What every process does for the jobs of others: take back abandoned ones, end overdue ones.
+
+It also ends sweeps whose trials have all ended.
+"""
 
 import logging
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from store import jobs
+from store import jobs, sweeps
 from store.database import Database
 from store.leases import LeaseObserver, QueueObserver
 from store.tables import Job
@@ -29,6 +32,7 @@ class Rescue:
         with self._database.reading() as session:
             abandoned = self._leases.find_abandoned(session)
             overdue = self._queue.find_overdue(session)
+            due = sweeps.find_due(session)
         for job_id, attempt in abandoned:
             log.warning("Job %d: the worker of attempt %d fell silent.", job_id, attempt)
             with self._database.writing() as session:
@@ -37,6 +41,9 @@ class Rescue:
         for job_id, attempt in overdue:
             with self._database.writing() as session:
                 jobs.fail_overdue(session, job_id, attempt)
+        for sweep_id in due:
+            with self._database.writing() as session:
+                sweeps.settle(session, sweep_id)
 
     def _read_last_words(self, session: Session, job_id: int) -> str | None:
         """Return where the worker was at its last heartbeat, where it shares our data folder."""

@@ -131,7 +131,8 @@ class TrainingSpec(BaseModel):
         default=0.0,
         ge=0,
         le=0.5,
-        description="Share of the training images held out for early stopping.",
+        description="Share of the training images held out: no batch has them, and the accuracy "
+        "on them is measured after each epoch.",
     )
     patience_epochs: int | None = Field(
         default=None,
@@ -173,11 +174,8 @@ class TrainingSpec(BaseModel):
             ),
         )
         yield (
-            (self.patience_epochs is None) != (self.validation_share == 0),
-            (
-                "early stopping needs both fields: set validation_share (say .1) and "
-                "patience_epochs (say 5), or neither"
-            ),
+            self.patience_epochs is not None and self.validation_share == 0,
+            "patience_epochs needs held-out images: set validation_share (say .1)",
         )
         yield (
             self.compilation != "off" and self.parallelism == "data_parallel",

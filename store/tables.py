@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,6 +36,18 @@ class JobStatus(StrEnum):
     @property
     def is_ended(self) -> bool:
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+class SweepStatus(StrEnum):
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_ended(self) -> bool:
+        return self in {SweepStatus.SUCCEEDED, SweepStatus.FAILED, SweepStatus.CANCELLED}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -64,14 +77,19 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}
 
 
-_status_type = Enum(
-    JobStatus,
-    native_enum=False,
-    length=16,
-    create_constraint=True,
-    name="status",
-    values_callable=lambda statuses: [status.value for status in statuses],
-)
+def _make_status_type(statuses: type[StrEnum]) -> Enum:
+    return Enum(
+        statuses,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        name="status",
+        values_callable=lambda statuses: [status.value for status in statuses],
+    )
+
+
+_status_type = _make_status_type(JobStatus)
+_sweep_status_type = _make_status_type(SweepStatus)
 
 
 class ApiKey(Base):
@@ -123,6 +141,39 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
 
+class Sweep(Base):
+    """Jobs that differ in some fields of their spec, to find the best of them."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = (Index(None, "status", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[SweepStatus] = mapped_column(_sweep_status_type)
+    request: Mapped[dict[str, Any]]
+    model_name: Mapped[str] = mapped_column(String(64))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    # Whose trials they are; none where no key was needed.
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
+    # Trials submitted so far, also those whose job was deleted: the number of the next one.
+    submitted: Mapped[int]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime | None]
+
+
+class Trial(Base):
+    """What makes a job a trial of a sweep."""
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("sweep_id", "number"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    params: Mapped[dict[str, Any]]
+    pruned_after_epoch: Mapped[int | None]
+
+
 class StepMetric(Base):
     __tablename__ = "step_metrics"
 
@@ -146,6 +197,8 @@ class EpochMetric(Base):
     train_accuracy: Mapped[float]
     test_loss: Mapped[float]
     test_accuracy: Mapped[float]
+    # On the held-out training images; none where none are held out.
+    validation_accuracy: Mapped[float | None]
     learning_rate: Mapped[float]
     images_per_second: Mapped[float]
     elapsed_seconds: Mapped[float]

@@ -45,7 +45,7 @@ class Batches:
     """The training images, and each epoch's batches of them.
 
     Every draw depends on (seed, epoch, step) alone, so a run can be taken up at any step.
-    `held_out` is the share of the training images that early stopping looks at; no batch has them.
+    `held_out` is a share of the training images that no batch has.
     """
 
     def __init__(

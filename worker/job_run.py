@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load
+from sqlalchemy.orm import Session
 from torch import Tensor
 
-from store import checkpoints, events, jobs, metrics, models
+from store import checkpoints, events, jobs, metrics, models, sweeps
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import ArtifactError, InvalidTransitionError, TenfoldError, TrainingError
@@ -26,6 +27,7 @@ from worker.distributed import DistributedTraining
 from worker.export import export
 from worker.pulse import Lease, StopReason
 from worker.reports import CheckpointDue, Notice, Report
+from worker.sweeps import is_hopeless
 from worker.training import Training
 
 AnyTraining = Training | DistributedTraining
@@ -64,6 +66,8 @@ class JobRun:
         self._unwritten: list[StepReport | EpochReport] = []
         self._last_epoch: EpochReport | None = None
         self._lease: Lease | None = None
+        self._is_trial = False
+        self._pruned_after_epoch = 0
         self._flushed_at = monotonic()
 
     def execute(self, lease: Lease) -> None:
@@ -85,6 +89,8 @@ class JobRun:
         self._flush()
         if training.finished:
             self._publish(training, dataset)
+        elif lease.stop_reason is StopReason.PRUNED:
+            self._prune()
         elif lease.stop_reason is not StopReason.LOST:
             self._save_checkpoint(training)
             self._let_go(lease)
@@ -112,6 +118,7 @@ class JobRun:
             metrics.discard_after(
                 session, self.claim.job_id, step=training.step, epoch=training.epoch
             )
+            self._is_trial = bool(sweeps.find_of_jobs(session, [self.claim.job_id]))
         return training
 
     def _read_initial_weights(self) -> dict[str, Tensor] | None:
@@ -171,8 +178,6 @@ class JobRun:
             self._save_checkpoint(training)
         else:
             self._unwritten.append(report)
-            if isinstance(report, EpochReport):
-                self._last_epoch = report
             self.progress = {
                 "epoch": report.epoch,
                 "epochs": self.claim.spec.epochs,
@@ -182,8 +187,19 @@ class JobRun:
                 "elapsed_seconds": report.elapsed_seconds,
                 "seconds_left": report.seconds_left,
             }
+            if isinstance(report, EpochReport):
+                self._last_epoch = report
+                self._judge_trial(report.epoch)
             if monotonic() - self._flushed_at > FLUSH_INTERVAL_SECONDS:
                 self._flush()
+
+    def _judge_trial(self, epoch: int) -> None:
+        """Stop a trial that cannot become the best of its sweep; one at its end is not stopped."""
+        if self._is_trial and self._lease is not None and epoch < self.claim.spec.epochs:
+            self._flush()
+            if is_hopeless(self.database, self.claim.job_id, epoch):
+                self._pruned_after_epoch = epoch
+                self._lease.prune()
 
     def _flush(self) -> None:
         with self.database.writing() as session:
@@ -211,19 +227,53 @@ class JobRun:
             )
 
     def _publish(self, training: AnyTraining, dataset: PackedDataset) -> None:
-        """Export, then end the job and publish its model in one transaction."""
-        with TemporaryDirectory(prefix="tenfold-export-") as folder:
-            export(training.result, self.claim.spec, dataset, self.device, Path(folder))
-            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        manifest = json.loads(files["manifest.json"])
+        """Export, then end the job and publish its model in one transaction.
+
+        Of the trials of a sweep only the best so far publish.
+        """
         try:
+            if self._is_trial:
+                with self.database.writing() as session:
+                    if self._end_beaten(session):
+                        return
+            with TemporaryDirectory(prefix="tenfold-export-") as folder:
+                export(training.result, self.claim.spec, dataset, self.device, Path(folder))
+                files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+            manifest = json.loads(files["manifest.json"])
             with self.database.writing() as session:
+                if self._end_beaten(session):
+                    return
                 jobs.succeed(session, self.claim, self.progress)
                 models.publish(session, self.artifacts, self.claim, files, manifest)
                 # The weights are in the model now: one state to look at, and the best, will do.
                 checkpoints.prune(session, self.claim.job_id, self.artifacts, kept=1)
         except InvalidTransitionError:
             # A cancel or a pause came while the model was being exported.
+            self._release()
+
+    def _end_beaten(self, session: Session) -> bool:
+        """End a trial without a model where another one has done as well; tell whether it has."""
+        better = sweeps.find_better(session, self.claim.job_id)
+        if better is None:
+            return False
+        jobs.succeed(session, self.claim, self.progress)
+        events.append(
+            session,
+            self.claim.job_id,
+            "not_published",
+            f"Trial {better.number} (job {better.job_id}) has done as well or better: no model is "
+            "published.",
+            {"trial": better.number, "job": better.job_id},
+        )
+        checkpoints.prune(session, self.claim.job_id, self.artifacts, kept=1)
+        return True
+
+    def _prune(self) -> None:
+        try:
+            with self.database.writing() as session:
+                sweeps.prune(session, self.claim, self._pruned_after_epoch)
+                checkpoints.prune(session, self.claim.job_id, self.artifacts, kept=1)
+        except InvalidTransitionError:
             self._release()
 
     def _let_go(self, lease: Lease) -> None:

@@ -18,7 +18,7 @@ from store.errors import DatabaseError, DatasetError, StaleAttemptError
 from store.jobs import Claim
 from store.rescue import Rescue
 from store.settings import Settings
-from worker import datasets, networks
+from worker import datasets, networks, sweeps
 from worker.datasets import LoadStoppedError
 from worker.job_run import JobRun, describe_failure
 from worker.last_words import LastWords
@@ -93,6 +93,7 @@ class Worker:
 
     def _take_turn(self, pulse: Pulse) -> bool:
         """Do one thing that is to be done, jobs first; return whether there was any."""
+        sweeps.advance(self.database)
         with self.database.writing() as session:
             claim = jobs.claim(session, self.id)
         if claim is not None:

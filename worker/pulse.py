@@ -27,6 +27,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     PAUSED = "paused"
     OUT_OF_TIME = "out_of_time"
+    PRUNED = "pruned"
     LOST = "lost"
     SHUTDOWN = "shutdown"
 
@@ -61,6 +62,10 @@ class Lease:
 
     def should_stop(self) -> bool:
         return self.stop_reason is not None
+
+    def prune(self) -> None:
+        """Stop a trial that cannot become the best of its sweep, unless it is to stop anyway."""
+        self._reason = self._reason or StopReason.PRUNED
 
     def hear(self, status: JobStatus | None) -> None:
         """Take in the job's status; None when the job belongs to somebody else."""

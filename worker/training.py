@@ -127,8 +127,8 @@ class Training:
             validation = self._evaluate(self._batches.held_out)
             if evaluation is None or validation is None:
                 return
-            yield self._end_epoch(*evaluation)
             accuracy = parallel.agree(validation[1])
+            yield self._end_epoch(*evaluation, accuracy if self._batches.held_out else None)
             yield from self._early_stopping.observe(self.epoch, accuracy, self.result)
             yield CheckpointDue()
         self._early_stopping.restore_best(self.result)
@@ -217,7 +217,9 @@ class Training:
             yield loss * len(labels), (outputs.argmax(1) == labels).sum()
         network.train()
 
-    def _end_epoch(self, test_loss: float, test_accuracy: float) -> EpochReport:
+    def _end_epoch(
+        self, test_loss: float, test_accuracy: float, validation_accuracy: float | None
+    ) -> EpochReport:
         report = EpochReport(
             epoch=self.epoch + 1,
             step=self.step,
@@ -225,6 +227,7 @@ class Training:
             train_accuracy=self._epoch_hits.item() / len(self._batches),
             test_loss=self._check_finite(test_loss),
             test_accuracy=test_accuracy,
+            validation_accuracy=validation_accuracy,
             learning_rate=self._learning_rate(self.step - 1),
             images_per_second=self._images_per_second,
             elapsed_seconds=self._progress.elapsed_seconds,

@@ -88,6 +88,58 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "sweeps",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "running",
+                "cancelling",
+                "succeeded",
+                "failed",
+                "cancelled",
+                name="status",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("request", sa.JSON(), nullable=False),
+        sa.Column("model_name", sa.String(length=64), nullable=False),
+        sa.Column("idempotency_key", sa.String(length=255), nullable=True),
+        sa.Column("api_key_id", sa.String(length=12), nullable=True),
+        sa.Column("submitted", sa.Integer(), nullable=False),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["api_key_id"], ["api_keys.id"], name=op.f("fk_sweeps_api_key_id_api_keys")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_sweeps_idempotency_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("sweeps", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sweeps_status_id"), ["status", "id"], unique=False)
+
+    op.create_table(
+        "trials",
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("sweep_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("pruned_after_epoch", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_trials_job_id_jobs"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["sweep_id"], ["sweeps.id"], name=op.f("fk_trials_sweep_id_sweeps"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_trials")),
+        sa.UniqueConstraint("sweep_id", "number", name=op.f("uq_trials_sweep_id_number")),
+    )
+    op.create_table(
         "networks",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("description", sa.JSON(), nullable=False),
@@ -153,6 +205,7 @@ def upgrade() -> None:
         sa.Column("train_accuracy", sa.Double(), nullable=False),
         sa.Column("test_loss", sa.Double(), nullable=False),
         sa.Column("test_accuracy", sa.Double(), nullable=False),
+        sa.Column("validation_accuracy", sa.Double(), nullable=True),
         sa.Column("learning_rate", sa.Double(), nullable=False),
         sa.Column("images_per_second", sa.Double(), nullable=False),
         sa.Column("elapsed_seconds", sa.Double(), nullable=False),
@@ -267,6 +320,11 @@ def downgrade() -> None:
     op.drop_table("artifact_files")
     op.drop_table("workers")
     op.drop_table("networks")
+    op.drop_table("trials")
+    with op.batch_alter_table("sweeps", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sweeps_status_id"))
+
+    op.drop_table("sweeps")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_jobs_status_priority_id"))
 

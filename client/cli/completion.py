@@ -80,3 +80,9 @@ def complete_job(client: Tenfold) -> Iterable[tuple[str, str]]:
     # Ids are numbers: the newest are what one means.
     for job, _ in zip(client.list_jobs(), range(_MOST_NAMES), strict=False):
         yield str(job.id), f"{job.model_name} {job.status}"
+
+
+@complete_with
+def complete_sweep(client: Tenfold) -> Iterable[tuple[str, str]]:
+    for sweep, _ in zip(client.list_sweeps(), range(_MOST_NAMES), strict=False):
+        yield str(sweep.id), f"{sweep.model_name} {sweep.status}"

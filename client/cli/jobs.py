@@ -29,13 +29,14 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only jobs of this status.")
+@click.option("--sweep", type=int, help="Only the trials of this sweep.")
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Most jobs to list."
 )
-def list_jobs(status: str | None, limit: int) -> None:
+def list_jobs(status: str | None, sweep: int | None, limit: int) -> None:
     """List jobs, newest first."""
     shell = get_shell()
-    found = list(islice(shell.client.list_jobs(status=status), limit))
+    found = list(islice(shell.client.list_jobs(status=status, sweep_id=sweep), limit))
     if shell.as_json:
         shell.print_json(found)
     elif found:

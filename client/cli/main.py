@@ -17,6 +17,7 @@ from client.cli.models import models
 from client.cli.open import open_dashboard
 from client.cli.predict import predict
 from client.cli.report import report
+from client.cli.sweeps import sweeps
 from client.cli.train import train, watch
 from client.cli.up import up
 from client.cli.upkeep import backup, doctor, restore
@@ -52,6 +53,7 @@ for command in (
     train,
     watch,
     jobs,
+    sweeps,
     report,
     predict,
     models,

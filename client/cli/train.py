@@ -76,7 +76,7 @@ def train(
     """
     shell = get_shell()
     fields = {name: value for name, value in spec.items() if value is not None}
-    fields |= dict(_parse_assignment(text) for text in assignments)
+    fields |= dict(parse_assignment(text) for text in assignments)
     job = shell.client.submit_job(
         recipe,
         model=model,
@@ -136,7 +136,10 @@ def _print_result(shell: Shell, job: Job) -> None:
         shell.print_json({"job": job})
         return
     if job.model is None:
-        shell.print(f"Job {job.id} succeeded; its model was deleted since.")
+        shell.print(
+            f"Job {job.id} succeeded; it has no model: it was deleted, or a better "
+            "trial of its sweep was published."
+        )
         return
     reference = f"{job.model.name}@{job.model.version}"
     shell.print(
@@ -155,7 +158,7 @@ def _print_job(shell: Shell, job: Job) -> None:
             shell.tell(job.waiting_reason)
 
 
-def _parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, Any]:
     """Return `epochs=3` as ("epochs", 3): the value is JSON where it can be, else a word."""
     name, separator, value = text.partition("=")
     if not separator or not name:

@@ -30,6 +30,7 @@ from client.schemas.jobs import (
     PublishedModel,
     StepMetric,
     StoredFile,
+    TrialOfJob,
 )
 from client.schemas.keys import ApiKey, CreatedKey, KeyList
 from client.schemas.models import (
@@ -52,6 +53,14 @@ from client.schemas.reports import (
     ClassifiedImagePage,
     ClassReport,
     Report,
+)
+from client.schemas.sweeps import (
+    Sweep,
+    SweepError,
+    SweepPage,
+    SweepStatus,
+    SweepSummary,
+    Trial,
 )
 
 __all__ = [
@@ -100,6 +109,13 @@ __all__ = [
     "StepMetric",
     "Storage",
     "StoredFile",
+    "Sweep",
+    "SweepError",
+    "SweepPage",
+    "SweepStatus",
+    "SweepSummary",
+    "Trial",
+    "TrialOfJob",
     "Worker",
     "WorkerList",
 ]

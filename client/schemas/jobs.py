@@ -52,6 +52,14 @@ class PublishedModel(Reply):
     accuracy: float
 
 
+class TrialOfJob(Reply):
+    """Which trial of which sweep a job is."""
+
+    sweep: int
+    number: int
+    pruned_after_epoch: int | None = None
+
+
 class JobRecord(Reply):
     """A job as it was when it was read."""
 
@@ -62,6 +70,7 @@ class JobRecord(Reply):
     spec: TrainingSpec
     model_name: str
     model: PublishedModel | None = None
+    trial: TrialOfJob | None = None
     attempt: int
     crashes: int = 0
     worker_id: str | None = None
@@ -103,6 +112,7 @@ class EpochMetric(Reply):
     train_accuracy: float
     test_loss: float
     test_accuracy: float
+    validation_accuracy: float | None = None
     learning_rate: float
     images_per_second: float
     elapsed_seconds: float

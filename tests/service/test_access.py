@@ -160,7 +160,7 @@ def test_scopes_mean_what_they_say(operations: list[Operation]) -> None:
         if "predict" in scopes:
             assert path in {"/predict", "/explain"} or path.startswith("/v2"), path
         if "train" in scopes:
-            assert path.startswith("/jobs") or "/aliases/" in path, path
+            assert path.startswith(("/jobs", "/sweeps")) or "/aliases/" in path, path
         if path.startswith("/keys"):
             assert scopes == {"admin"}, path
 
