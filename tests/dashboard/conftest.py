@@ -98,7 +98,7 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_SECONDS * 1000)
-        _watch(page, origin, complaints)
+        watch(page, origin, complaints)
         page.goto(f"/{address}")
         return page
 
@@ -108,7 +108,7 @@ def open_page(browser: Browser, stack: Stack) -> Iterator[OpenPage]:
     assert complaints == []
 
 
-def _watch(page: Page, origin: str, complaints: list[str]) -> None:
+def watch(page: Page, origin: str, complaints: list[str]) -> None:
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on(
         "console",

@@ -8,6 +8,11 @@ const PLACE = "tenfold-api-key";
 /** "changed" when a key was given or forgotten. */
 export const keyChanges = new EventTarget();
 let asking = null;
+// Whoever closed the question is not asked again by what goes on in the background.
+let isDeclined = false;
+window.addEventListener("hashchange", () => {
+  isDeclined = false;
+});
 
 export function hasKey() {
   return sessionStorage.getItem(PLACE) !== null;
@@ -26,9 +31,15 @@ export function forgetKey() {
 
 /** Ask for a key, once for all requests that wait for it. Resolves to whether one was given. */
 export function askForKey(reason) {
-  asking ??= openForm(reason).finally(() => {
-    asking = null;
-  });
+  if (isDeclined) return Promise.resolve(false);
+  asking ??= openForm(reason)
+    .then((isGiven) => {
+      isDeclined = !isGiven;
+      return isGiven;
+    })
+    .finally(() => {
+      asking = null;
+    });
   return asking;
 }
 
