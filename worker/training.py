@@ -15,6 +15,7 @@ from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
 from store.specs import TrainingSpec
 from worker import (
+    allocator,
     arithmetic,
     checkpoints,
     compilation,
@@ -68,6 +69,7 @@ class Training:
         checkpoint_interval_seconds: float = 60.0,
     ) -> None:
         use_threads(spec)
+        allocator.keep_freed_memory()
         self.spec = spec
         self.finished = False
         self._dataset = dataset
