@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import torch
 
-from store import catalogue, jobs, workers
+from store import catalogue, jobs, memory, workers
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import DatabaseError, DatasetError, StaleAttemptError

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from store import memory
 from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
 from store.specs import TrainingSpec
 from worker import (
-    allocator,
     arithmetic,
     checkpoints,
     compilation,
@@ -69,7 +69,7 @@ class Training:
         checkpoint_interval_seconds: float = 60.0,
     ) -> None:
         use_threads(spec)
-        allocator.keep_freed_memory()
+        memory.keep_freed_memory()
         self.spec = spec
         self.finished = False
         self._dataset = dataset

@@ -15,7 +15,7 @@ _PROGRAM = """
 import json, resource, sys
 import torch
 from pathlib import Path
-from worker import allocator
+from store import memory
 
 def count_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -27,10 +27,10 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 if sys.argv[1] == "keep":
-    allocator.keep_freed_memory()
+    memory.keep_freed_memory()
 count_faults()
 faults, kept = count_faults(), resident_bytes()
-allocator.return_freed_memory()
+memory.release_freed_memory()
 print(json.dumps({"faults": faults, "returned": kept - resident_bytes()}))
 """
 
