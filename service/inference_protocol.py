@@ -110,7 +110,7 @@ async def check_server_liveness(request: Request) -> Response:  # noqa: ARG001
 async def check_server_readiness(request: Request) -> Response:
     """Tell that models can be asked for: the process has started and can read the database."""
     await run_in_threadpool(_list_versions, _context(request), None)
-    return _reply({"ready": True})
+    return _reply({"live": True, "ready": True})
 
 
 @router.get("/models/{model}", response_model=ModelMetadata)
@@ -217,7 +217,7 @@ async def _describe_model(context: Context, reference: str) -> Response:
         {
             "name": model.key.name,
             "versions": [str(key.version) for key in versions],
-            "platform": "onnxruntime_onnx",
+            "platform": "onnx_onnxv1",
             "inputs": [
                 {
                     "name": INPUT_NAME,
@@ -307,7 +307,7 @@ def _reply_outputs(
     wanted = asked.outputs or [RequestedOutput(name=name) for name in _OUTPUTS]
     outputs = [_build_output(output, model, predictions, binary_by_default) for output in wanted]
     head = {"model_name": model.key.name, "model_version": str(model.key.version)}
-    if asked.id:
+    if asked.id is not None:
         head["id"] = asked.id
     body, json_length = write_reply(head, outputs)
     if json_length is None:

@@ -47,7 +47,7 @@ class ModelMetadata(BaseModel):
             "example": {
                 "name": "cifar10-tutorial",
                 "versions": ["2", "1"],
-                "platform": "onnxruntime_onnx",
+                "platform": "onnx_onnxv1",
                 "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, 32, 32, 3]}],
                 "outputs": [
                     {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
@@ -80,7 +80,8 @@ ERROR_REPLY = json_example(
 )
 Replies = dict[int | str, dict[str, Any]]
 LIVE_REPLY: Replies = {200: json_example({"live": True})}
-READY_REPLY: Replies = {200: json_example({"ready": True})}
+# The specification names the member of this reply "live"; most servers send "ready".
+READY_REPLY: Replies = {200: json_example({"live": True, "ready": True})}
 LOAD_REPLY: Replies = {200: json_example({"name": "cifar10-tutorial", "load": True})}
 UNLOAD_REPLY: Replies = {200: json_example({"name": "cifar10-tutorial", "unload": True})}
 REPOSITORY_REPLY: Replies = {
