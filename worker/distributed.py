@@ -20,7 +20,7 @@ import torch.distributed as dist
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from store.errors import TenfoldError, TrainingError
@@ -34,6 +34,8 @@ from worker.training import Training
 # Without GPUs the processes share the cores: more of them would only wait for each other.
 _CPU_PROCESSES = 2
 _POLL_SECONDS = 0.2
+# What is whole has arrived long before; half a message never does.
+LAST_MESSAGE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,17 @@ class DistributedTraining:
 
     def __iter__(self) -> Iterator[Report]:
         context = multiprocessing.get_context("spawn")
-        messages: Queue[Message] = context.Queue()
+        messages: Queue[Message | None] = context.Queue()
+        # What a dead process has left in the way of ours must not keep this one from its end.
+        messages.cancel_join_thread()
         stop = context.Event()
         launcher = _Launcher(self._start, messages, stop)
+        mailbox = Mailbox(messages)
         launcher.start()
+        mailbox.start()
         try:
             while True:
-                message = self._wait_for_message(launcher, messages, stop)
+                message = self._wait_for_message(launcher, mailbox, stop)
                 if message is None:
                     break
                 self._take(message)
@@ -115,7 +121,7 @@ class DistributedTraining:
                     yield message.report
         finally:
             stop.set()
-            _drain(launcher, messages)
+            launcher.join()
         launcher.raise_failure()
 
     def state(self) -> dict[str, bytes]:
@@ -123,18 +129,18 @@ class DistributedTraining:
         return self._state
 
     def _wait_for_message(
-        self, launcher: "_Launcher", messages: "Queue[Message]", stop: Event
+        self, launcher: "_Launcher", mailbox: "Mailbox", stop: Event
     ) -> Message | None:
         """Return the next message; None when the processes have ended."""
-        while True:
+        while launcher.is_alive():
             if self._should_stop():
                 stop.set()
-            is_over = not launcher.is_alive()
-            try:
-                return messages.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                if is_over:
-                    return None
+            with contextlib.suppress(queue.Empty):
+                return mailbox.arrived.get(timeout=_POLL_SECONDS)
+        try:
+            return mailbox.arrived.get(timeout=LAST_MESSAGE_SECONDS)
+        except queue.Empty:
+            return None
 
     def _take(self, message: Message) -> None:
         if message.error is not None:
@@ -147,10 +153,30 @@ class DistributedTraining:
         self.finished = message.is_finished
 
 
+class Mailbox(threading.Thread):
+    """Takes the messages out of the pipe that the first process writes to.
+
+    A process that is killed while it writes leaves half a message, and whoever reads that waits
+    for the rest for ever. So this thread reads, which nobody waits for.
+    """
+
+    def __init__(self, messages: "Queue[Message | None]") -> None:
+        super().__init__(name="mailbox", daemon=True)
+        self._messages = messages
+        # None is the last one.
+        self.arrived: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        message: Message | None = None
+        while (message := self._messages.get()) is not None:
+            self.arrived.put(message)
+        self.arrived.put(None)
+
+
 class _Launcher(threading.Thread):
     """Runs the elastic launcher, which blocks and would take the main thread's signals."""
 
-    def __init__(self, start: Start, messages: "Queue[Message]", stop: Event) -> None:
+    def __init__(self, start: Start, messages: "Queue[Message | None]", stop: Event) -> None:
         super().__init__(name="launcher")
         self._start = start
         self._messages = messages
@@ -175,28 +201,31 @@ class _Launcher(threading.Thread):
             elastic_launch(config, _run_process)(self._start, self._messages, self._stop_event)
         except Exception as error:  # noqa: BLE001 -- raised again where the job is run
             self._failure = error
+        finally:
+            self._messages.put(None)
 
     def raise_failure(self) -> None:
         if isinstance(self._failure, ChildFailedError):
+            rank, failure = self._failure.get_first_failure()
             raise TrainingError(
-                f"a process of the distributed training ended: {self._failure.get_first_failure()}"
+                f"process {rank} of the distributed training ended with {_describe_exit(failure)}. "
+                "Where there is no traceback, the system may have ended it for want of memory: "
+                "look into the system's log, try a smaller batch_size, then retry the job; it goes "
+                "on from its last checkpoint."
             ) from self._failure
         if self._failure is not None:
             raise self._failure
 
 
-def _drain(launcher: _Launcher, messages: "Queue[Message]") -> None:
-    """Wait for the processes; what they still send is read, or they would wait for a reader."""
-    while launcher.is_alive():
-        with contextlib.suppress(queue.Empty):
-            messages.get(timeout=_POLL_SECONDS)
+def _describe_exit(failure: ProcessFailure) -> str:
+    return failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
 
 
 def count_processes(device_type: str) -> int:
     return torch.cuda.device_count() if device_type == "cuda" else _CPU_PROCESSES
 
 
-def _run_process(start: Start, messages: "Queue[Message]", stop: Event) -> None:
+def _run_process(start: Start, messages: "Queue[Message | None]", stop: Event) -> None:
     """Train in one of the processes; the launcher has set its rank."""
     dist.init_process_group("nccl" if start.device_type == "cuda" else "gloo")
     rank = dist.get_rank()

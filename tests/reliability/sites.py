@@ -90,7 +90,7 @@ class Site:
     @contextmanager
     def worker(self, signal_number: int) -> Iterator[int]:
         """Run a worker during the block, and send it the signal at its end."""
-        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        fields = self.settings.model_dump(mode="json", exclude_unset=True)
         environment = {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
         pid = self.actor.start_worker(environment, self.log)
         try:

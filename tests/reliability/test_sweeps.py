@@ -16,7 +16,7 @@ from tests.reliability.sites import SMALL, Site
 
 pytestmark = pytest.mark.timeout(600)
 
-TRIALS = 6
+TRIALS = 4
 
 
 def start(site: Site, **fields: Any) -> int:
@@ -60,7 +60,8 @@ def find_published(site: Site, sweep_id: int) -> list[int]:
 def test_a_sweep_goes_on_after_its_workers_were_killed(make_site: Callable[..., Site]) -> None:
     site = make_site()
     sweep_id = start(site)
-    for kills in range(1, 4):
+    # A third one in a row would make poison of a trial.
+    for kills in (1, 2):
         with site.worker(signal.SIGKILL) as first, site.worker(signal.SIGKILL):
             site.wait(lambda: site.is_working(first) or has_ended(site, sweep_id))
             site.watch(seconds=0.3 * kills)

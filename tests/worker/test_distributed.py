@@ -1,5 +1,12 @@
 """A job on two processes computes what one process computes."""
 
+import multiprocessing
+import os
+import queue
+import signal
+import struct
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +16,7 @@ from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.reports import EpochReport
 from store.specs import TrainingSpec
-from worker.distributed import DistributedTraining
+from worker.distributed import DistributedTraining, Mailbox
 from worker.training import Training
 
 CPU = torch.device("cpu")
@@ -85,3 +92,39 @@ def test_what_ends_a_process_ends_the_job_with_its_words(few_shapes: PackedDatas
     training = DistributedTraining(spec, few_shapes, CPU)
     with pytest.raises(TrainingError, match="not finite"):
         list(training)
+
+
+def list_children() -> set[int]:
+    return {
+        int(pid)
+        for path in Path("/proc/self/task").glob("*/children")
+        for pid in path.read_text().split()
+    }
+
+
+def test_a_process_that_is_killed_ends_the_job_with_a_sentence(few_shapes: PackedDataset) -> None:
+    before = list_children()
+    spec = make_spec(few_shapes, batch_size=10, epochs=1000, report_every_steps=1)
+    reports = iter(DistributedTraining(spec, few_shapes, CPU))
+    next(reports)
+    started = [pid for pid in list_children() - before if b"spawn_main" in read_command(pid)]
+    os.kill(max(started), signal.SIGKILL)
+    with pytest.raises(TrainingError, match=r"process [01] of .* ended with SIGKILL.*retry"):
+        list(reports)
+
+
+def read_command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_half_a_message_keeps_nobody_waiting() -> None:
+    """What a process leaves in the pipe that is killed while it writes."""
+    messages = multiprocessing.get_context("spawn").Queue()
+    messages.cancel_join_thread()
+    os.write(messages._writer.fileno(), struct.pack("!i", 1_000_000) + b"half")  # type: ignore[attr-defined]  # noqa: SLF001
+    mailbox = Mailbox(messages)
+    mailbox.start()
+    with pytest.raises(queue.Empty):
+        mailbox.arrived.get(timeout=0.2)
+    assert mailbox in threading.enumerate()
+    assert mailbox.daemon
