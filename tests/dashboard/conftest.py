@@ -53,6 +53,8 @@ def browser() -> Iterator[Browser]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An API and a worker for all tests of this folder; none of them spoils it for another."""
     stack = Stack(tmp_path_factory.mktemp("dashboard"))
+    # A job that trains without end leaves a core to the service and the browser.
+    stack.environment["OMP_NUM_THREADS"] = "1"
     stack.start_api()
     stack.start_worker()
     yield stack

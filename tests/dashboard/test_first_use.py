@@ -98,3 +98,21 @@ def test_a_picture_from_the_camera_is_classified(open_page: OpenPage, trained: J
     expect(video).to_have_js_property("readyState", 4)
     page.get_by_role("button", name="Take the picture").click()
     expect(page.get_by_role("article", name="camera").get_by_role("progressbar")).to_have_count(5)
+
+
+def test_a_heat_map_shows_what_spoke_for_a_class(
+    open_page: OpenPage, stack: Stack, trained: Json
+) -> None:
+    pytest.importorskip("xaitk_saliency", reason="needs the extra `explain`")
+    picture = stack.client.get("/datasets/shapes/images/test/3").content
+    page = open_page(f"#/models/{trained['model']['name']}")
+    expect(page.get_by_role("heading", name="Classify a picture")).to_be_visible()
+    give_file(page, "drop", "shape.png", "image/png", picture)
+    guess = page.get_by_role("article", name="shape.png")
+    guess.get_by_text("What spoke for it?").click()
+    first = guess.get_by_role("heading").inner_text()
+    shown = guess.get_by_role("img", name=f"red spoke for {first}")
+    expect(shown).to_have_js_property("naturalWidth", 256)
+    guess.get_by_label("For and against").select_option(index=1)
+    expect(shown).to_have_count(0)
+    expect(guess.get_by_role("img", name="red spoke for")).to_have_js_property("naturalWidth", 256)

@@ -12,7 +12,7 @@ from store.specs import JobRequest
 from tests.acceptance.conftest import Json, Stack
 from tests.dashboard.conftest import OpenPage
 
-MANY_JOBS = 2_000
+MANY_JOBS = 5_000
 
 
 @pytest.mark.usefixtures("trained")  # so that the size of the data set is known
@@ -67,13 +67,13 @@ def test_the_curves_of_another_job_are_drawn_beside(
     other = stack.submit(model="other", epochs=5000, report_every_steps=50)
     try:
         stack.wait_for_step(other["id"])
-        page = open_page(f"#/jobs/{trained['id']}")
-        page.get_by_label("Compare with").select_option(str(other["id"]))
-        expect(page.get_by_role("button", name=f"#{other['id']} Running")).to_be_visible()
-        loss = page.get_by_role("group", name=re.compile(f"^Loss.*#{other['id']} Running"))
-        expect(loss).to_be_visible()
     finally:
         stack.client.post(f"/jobs/{other['id']}/cancel").raise_for_status()
+    page = open_page(f"#/jobs/{trained['id']}")
+    page.get_by_label("Compare with").select_option(str(other["id"]))
+    expect(page.get_by_role("button", name=f"#{other['id']} Running")).to_be_visible()
+    loss = page.get_by_role("group", name=re.compile(f"^Loss.*#{other['id']} Running"))
+    expect(loss).to_be_visible()
 
 
 def test_a_stretch_of_the_curves_can_be_looked_at(open_page: OpenPage, trained: Json) -> None:
@@ -137,6 +137,25 @@ def test_an_alias_is_set_and_removed(open_page: OpenPage, stack: Stack, trained:
     page.get_by_role("button", name="Remove the alias staging").click()
     expect(page.get_by_role("button", name="Remove the alias staging")).to_have_count(0)
     assert stack.get(f"/models/{name}")["aliases"] == {}
+
+
+def test_charts_are_saved_for_slides(open_page: OpenPage, trained: Json) -> None:
+    page = open_page(f"#/jobs/{trained['id']}")
+    for name, file_name in {
+        "Curves as SVG": f"jobs-{trained['id']}-curves.svg",
+        "Confusion matrix as PNG": f"jobs-{trained['id']}-confusion-matrix.png",
+    }.items():
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert download.value.suggested_filename == file_name
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_models_tell_how_much_is_stored(open_page: OpenPage) -> None:
+    page = open_page("#/models")
+    storage = page.get_by_role("region", name="Storage")
+    expect(storage).to_contain_text(re.compile(r"Models\s*[1-9][\d.]* [kM]B"))
+    expect(storage).to_contain_text("Free on its disk")
 
 
 def test_a_model_can_be_downloaded(open_page: OpenPage, trained: Json) -> None:

@@ -10,7 +10,10 @@ import { Classifier } from "../parts/classifier.js";
 
 export async function showModels({ main, signal, setTitle }) {
   setTitle("Models");
-  const items = await getAll("/models", { signal });
+  const [items, storage] = await Promise.all([
+    getAll("/models", { signal }),
+    get("/storage", { signal }),
+  ]);
   main.replaceChildren(
     h("div", { class: "page-head" }, h("h1", {}, "Models")),
     items.length
@@ -24,6 +27,37 @@ export async function showModels({ main, signal, setTitle }) {
           "A job that succeeds publishes one. The built-in data set of drawn shapes needs no download and is done in well under a minute.",
           h("a", { class: "button primary", href: "#/jobs/new?dataset=shapes" }, "Train on shapes"),
         ),
+    createStorage(storage),
+  );
+}
+
+function createStorage(storage) {
+  const sizes = {
+    Models: storage.models_bytes,
+    Checkpoints: storage.checkpoints_bytes,
+    "Database file": storage.database_bytes,
+    "Free on its disk": storage.free_bytes,
+    // Elsewhere only where TENFOLD_ARTIFACTS_URL says so.
+    ...(storage.artifacts_free_bytes !== storage.free_bytes && {
+      "Free for models and checkpoints": storage.artifacts_free_bytes,
+    }),
+  };
+  return h(
+    "section",
+    { class: "card", "aria-labelledby": "storage-title" },
+    h("h2", { id: "storage-title" }, "Storage"),
+    h(
+      "dl",
+      { class: "tiles" },
+      Object.entries(sizes).map(([name, bytes]) =>
+        h("div", {}, h("dt", {}, name), h("dd", {}, formatBytes(bytes))),
+      ),
+    ),
+    h(
+      "p",
+      { class: "soft small" },
+      "Deleting ended jobs frees their checkpoints; deleting versions frees their files.",
+    ),
   );
 }
 

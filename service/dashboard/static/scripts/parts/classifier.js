@@ -5,6 +5,7 @@ import { createBar, h } from "../dom.js";
 import { createProblem } from "../feedback.js";
 import { formatPercent } from "../format.js";
 import { createCamera } from "./camera.js";
+import { createExplanation } from "./explanation.js";
 
 const TOP_K = 5;
 const MOST_SHOWN = 20;
@@ -130,7 +131,16 @@ export class Classifier {
     this.guesses.prepend(h("article", { class: "guess", "aria-label": name }, image, body));
     [...this.guesses.children].slice(MOST_SHOWN).forEach((guess) => guess.remove());
     try {
-      body.replaceChildren(...describe(await this.#predict(picture), name));
+      const reply = await this.#predict(picture);
+      const [{ top_k: ranking }] = reply.predictions;
+      body.replaceChildren(
+        ...describe(reply, name),
+        createExplanation(
+          picture,
+          `${reply.model}@${reply.version}`,
+          ranking.map((row) => row.class),
+        ),
+      );
     } catch (error) {
       body.replaceChildren(h("p", { class: "soft small" }, name), createProblem(error));
     }

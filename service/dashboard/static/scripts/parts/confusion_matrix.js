@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { createProblem, openDialog, runAction } from "../feedback.js";
 import { formatCount, formatCounted } from "../format.js";
+import { createPictureLinks } from "./picture_links.js";
 import { createPicture } from "./pictures.js";
 
 const PAGE_SIZE = 60;
@@ -67,6 +68,7 @@ export function createMatrix(jobId, report) {
       "True class down, predicted class across. Choose a cell to see its images.",
     ),
     h("div", { class: "matrix-frame" }, table),
+    createPictureLinks(`/jobs/${jobId}/confusion-matrix`, "Confusion matrix"),
   );
 }
 

@@ -7,6 +7,7 @@ import { formatCount, formatDuration, formatNumber, formatPercent } from "../for
 import { Chart } from "./chart.js";
 import { onSchemeChange } from "./colours.js";
 import { Metrics } from "./metrics.js";
+import { createPictureLinks } from "./picture_links.js";
 import { smooth } from "./smoothing.js";
 
 const DEFAULT_SMOOTHING = 0.6;
@@ -57,6 +58,7 @@ export class Curves {
       h("div", { class: "curve-pair" }, this.loss.element, this.accuracy.element),
       this.seen,
       this.numbers,
+      createPictureLinks(`/jobs/${job.id}/curves`, "Curves"),
     );
     onSchemeChange(() => this.#draw(), signal);
     signal.addEventListener("abort", () =>
