@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -14,6 +14,7 @@ from client.errors import UnexpectedReplyError
 Value = TypeVar("Value")
 ReplyModel = TypeVar("ReplyModel", bound=BaseModel)
 LARGEST_PAGE = 200
+PictureFormat = Literal["png", "svg"]
 
 
 class Sink(Protocol):
@@ -192,6 +193,15 @@ def list_predictions(
     )
 
 
+def draw_curves(job_id: int, picture_format: PictureFormat, *, log: bool) -> Call[bytes]:
+    path = _path("jobs", job_id, f"curves.{picture_format}")
+    return Call("GET", path, _read_bytes, query={"log": "true" if log else None})
+
+
+def draw_confusion_matrix(job_id: int, picture_format: PictureFormat) -> Call[bytes]:
+    return Call("GET", _path("jobs", job_id, f"confusion-matrix.{picture_format}"), _read_bytes)
+
+
 def list_checkpoints(job_id: int) -> Call[schemas.CheckpointList]:
     return _get(schemas.CheckpointList, "jobs", job_id, "checkpoints")
 
@@ -248,6 +258,13 @@ def draw_dataset_samples(
 ) -> Call[bytes]:
     query = {"split": split, "seed": seed, "count": count}
     return Call("GET", _path("datasets", name, "samples"), _read_bytes, query=query)
+
+
+def draw_dataset_samples_svg(
+    name: str, split: str | None, seed: int | None, count: int | None
+) -> Call[bytes]:
+    query = {"split": split, "seed": seed, "count": count}
+    return Call("GET", _path("datasets", name, "samples.svg"), _read_bytes, query=query)
 
 
 def get_dataset_image(name: str, split: str, index: int) -> Call[bytes]:

@@ -11,6 +11,7 @@ TenfoldError
 │   └── ServiceFailedError   the service has a defect (other 5xx)
 ├── UnexpectedReplyError     the answer is not Tenfold's: another program, or another version
 ├── ChecksumError            a download arrived with other bytes than were published
+├── ExportError              TensorBoard or MLflow cannot take the metrics
 ├── JobEndedError            the job that was waited for has no model
 │   ├── JobFailedError
 │   └── JobCancelledError
@@ -54,6 +55,10 @@ class ConnectionFailedError(TenfoldError):
             error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
         )
         return cls(url, str(error) or type(error).__name__, was_sent=was_sent)
+
+
+class ExportError(TenfoldError):
+    """Another tool cannot take the metrics: it is not installed, not there, or refused."""
 
 
 class FieldError(BaseModel):

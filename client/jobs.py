@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ConfigDict, PrivateAttr
 
 from client import calls, downloads, job_flows
+from client.calls import PictureFormat
 from client.flows import Flow, Items, ask
 from client.job_flows import Observe
 from client.operations import (
@@ -95,6 +96,18 @@ class JobOperations(JobRecord):
     def get_report(self) -> Flow[Report]:
         """Return the report of a job that has succeeded. Raises ConflictError before."""
         return ask(calls.get_report(self.id))
+
+    @operation
+    def draw_curves(
+        self, *, picture_format: PictureFormat = "png", log: bool = False
+    ) -> Flow[bytes]:
+        """Return a picture of loss and accuracy so far; `log` makes the axis of the loss so."""
+        return ask(calls.draw_curves(self.id, picture_format, log=log))
+
+    @operation
+    def draw_confusion_matrix(self, *, picture_format: PictureFormat = "png") -> Flow[bytes]:
+        """Return a picture of the confusion matrix. Raises ConflictError without a report."""
+        return ask(calls.draw_confusion_matrix(self.id, picture_format))
 
     @iteration
     def list_predictions(

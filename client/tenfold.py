@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from client import calls, downloads, pictures, sweep_flows
+from client.calls import PictureFormat
 from client.errors import NotFoundError, Problem
 from client.flows import Flow, Item, Items, ask
 from client.jobs import AsyncJob, Job
@@ -313,9 +314,11 @@ class TenfoldOperations:
         split: str | None = None,
         seed: int | None = None,
         count: int | None = None,
+        picture_format: PictureFormat = "png",
     ) -> Flow[bytes]:
-        """Return a PNG with some images of a data set and their classes."""
-        return ask(calls.draw_dataset_samples(name, split, seed, count))
+        """Return a picture of some images of a data set and their classes."""
+        draw = {"png": calls.draw_dataset_samples, "svg": calls.draw_dataset_samples_svg}
+        return ask(draw[picture_format](name, split, seed, count))
 
     @operation
     def get_dataset_image(self, name: str, split: str, index: int) -> Flow[bytes]:

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.context import Context, ContextDependency
 from service.openapi import COMMON_PROBLEMS, file_content, json_example, problem_responses
 from service.parameters import DatasetName
+from service.pictures import PICTURE_CONTENT, send_picture
 from store import catalogue
 from store.errors import ConflictError, NotFoundError
 from store.packed import PackedDataset, Split, open_newest
-from store.sample_grid import LARGEST_COUNT, sample_grid
+from store.sample_grid import LARGEST_COUNT, sample_grid, sample_grid_svg
 from store.tables import Dataset
 
 router = APIRouter(
@@ -71,6 +72,8 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 SplitQuery = Annotated[Split, Query(description="Which images.")]
+SeedQuery = Annotated[int, Query(ge=0, lt=2**32, description="Another seed, other images.")]
+CountQuery = Annotated[int, Query(ge=1, le=LARGEST_COUNT, description="How many images.")]
 
 
 @router.get("", responses={200: json_example({"items": [_EXAMPLE]})})
@@ -103,12 +106,35 @@ def draw_dataset_samples(
     dataset_name: DatasetName,
     context: ContextDependency,
     split: SplitQuery = "train",
-    seed: Annotated[int, Query(ge=0, lt=2**32, description="Another seed, other images.")] = 0,
-    count: Annotated[int, Query(ge=1, le=LARGEST_COUNT, description="How many images.")] = 16,
+    seed: SeedQuery = 0,
+    count: CountQuery = 16,
 ) -> Response:
     """Draw a grid of images with their labels. The same seed draws the same images."""
     dataset = _open(context, dataset_name)
-    return _send_png(sample_grid(dataset, split, seed=seed, count=count))
+    return send_picture(sample_grid(dataset, split, seed=seed, count=count), "png")
+
+
+@router.get(
+    "/{dataset_name}/samples.svg",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Each image with its class below it, as text.",
+            "content": {"image/svg+xml": PICTURE_CONTENT["image/svg+xml"]},
+        },
+        **_PICTURES,
+    },
+)
+def draw_dataset_samples_svg(
+    dataset_name: DatasetName,
+    context: ContextDependency,
+    split: SplitQuery = "train",
+    seed: SeedQuery = 0,
+    count: CountQuery = 16,
+) -> Response:
+    """Draw the same grid as an SVG, for slides: sharp at any size, its words are words."""
+    dataset = _open(context, dataset_name)
+    return send_picture(sample_grid_svg(dataset, split, seed=seed, count=count), "svg")
 
 
 @router.get(
@@ -138,7 +164,7 @@ def get_dataset_image(
         )
     content = io.BytesIO()
     Image.fromarray(dataset.images(split)[index]).save(content, format="PNG")
-    return _send_png(content.getvalue())
+    return send_picture(content.getvalue(), "png")
 
 
 def _describe(row: Dataset) -> DatasetReply:
@@ -162,8 +188,3 @@ def _open(context: Context, name: str) -> PackedDataset:
             code="dataset_not_ready",
         )
     return packed
-
-
-def _send_png(content: bytes) -> Response:
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type="image/png", headers=headers)

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from service.batching import Batcher
 from service.decoding import MOST_DECODED_AT_ONCE, Decoder, count_cores, is_large
 from service.engines import load_engine
+from service.memory import release_freed_memory
 from service.monitoring import BatchObserver, Monitoring
 from service.predictor import Item, Prediction, Predictor, read_input_shape
 from store import models
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import InvalidRequestError
-from store.memory import release_freed_memory
 from store.settings import Settings
 from store.tables import Model
 

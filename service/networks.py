@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.context import Context, ContextDependency
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import NetworkName
+from service.pictures import PICTURE_CONTENT, send_picture
 from store import catalogue
 from store.tables import Network
 
@@ -15,12 +16,6 @@ router = APIRouter(
     prefix="/networks", tags=["networks"], responses=problem_responses(*COMMON_PROBLEMS)
 )
 _NOT_FOUND = problem_responses("network_not_found")
-
-# An SVG may hold scripts: opened by itself it must not run any, nor load anything.
-_SVG_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class LayerReply(BaseModel):
@@ -145,7 +140,7 @@ def get_network_graph(network_name: NetworkName, context: ContextDependency) -> 
     responses={
         200: {
             "description": "The graph as a picture.",
-            "content": {"image/svg+xml": {"schema": {"type": "string"}, "example": "<svg/>"}},
+            "content": {"image/svg+xml": PICTURE_CONTENT["image/svg+xml"]},
         },
         **_NOT_FOUND,
     },
@@ -153,7 +148,7 @@ def get_network_graph(network_name: NetworkName, context: ContextDependency) -> 
 def get_network_graph_picture(network_name: NetworkName, context: ContextDependency) -> Response:
     """Return the autograd graph of the loss as a picture (SVG)."""
     svg = _get(context, network_name).graph_svg
-    return Response(svg, media_type="image/svg+xml", headers=_SVG_HEADERS)
+    return send_picture(svg, "svg")
 
 
 def _get(context: Context, name: str) -> Network:

@@ -18,17 +18,18 @@ from store.errors import ConflictError, InvalidRequestError, NotFoundError
 from store.evaluations import EvaluationReport
 from store.tables import JobStatus, Model
 
+REPORT_PROBLEMS = (
+    "artifact_damaged",
+    "job_not_found",
+    "report_gone",
+    "report_not_ready",
+    "trial_not_published",
+)
+
 router = APIRouter(
     prefix="/jobs/{job_id}",
     tags=["jobs"],
-    responses=problem_responses(
-        *COMMON_PROBLEMS,
-        "artifact_damaged",
-        "job_not_found",
-        "report_gone",
-        "report_not_ready",
-        "trial_not_published",
-    ),
+    responses=problem_responses(*COMMON_PROBLEMS, *REPORT_PROBLEMS),
 )
 
 
@@ -97,6 +98,13 @@ def get_report(
             return Response(status_code=304, headers=headers)
         report = context.artifacts.read(session, model.artifact_id, "report.json")
     return Response(report, media_type="application/json", headers=headers)
+
+
+def read_report(context: Context, job_id: int) -> bytes:
+    """Return the JSON of the report. Raises ConflictError or NotFoundError where there is none."""
+    with context.database.reading() as session:
+        model = _find_model(session, job_id)
+        return context.artifacts.read(session, model.artifact_id, "report.json")
 
 
 @router.get(

@@ -1,11 +1,11 @@
 """`tenfold data`, `networks` and `recipes`: what a job can be made of."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from client.cli.completion import complete_dataset, complete_network, complete_recipe
+from client.cli.picture_files import PICTURE_FILE, choose_format, write_picture
 from client.cli.shell import TenfoldGroup, get_shell
 from client.schemas import Dataset
 
@@ -59,8 +59,8 @@ def show_dataset(name: str) -> None:
 @dataset_argument
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-    help="The file to write; - for standard output. [default: DATASET-samples.png]",
+    type=PICTURE_FILE,
+    help="The file, .png or .svg; - for standard output. [default: DATASET-samples.png]",
 )
 @click.option(
     "--split",
@@ -72,18 +72,13 @@ def show_dataset(name: str) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other images.")
 @click.option("--count", type=click.IntRange(1), default=16, show_default=True, help="How many.")
 def draw_samples(name: str, output: Path | None, split: str, seed: int, count: int) -> None:
-    """Write a PNG with some images of a data set and their classes."""
+    """Write a picture of some images of a data set and their classes."""
     shell = get_shell()
-    picture = shell.client.draw_dataset_samples(name, split=split, seed=seed, count=count)
     path = output or Path(f"{name}-samples.png")
-    if str(path) == "-":
-        sys.stdout.buffer.write(picture)
-        return
-    path.write_bytes(picture)
-    if shell.as_json:
-        shell.print_json({"file": str(path), "size_bytes": len(picture)})
-    else:
-        shell.print(str(path))
+    picture = shell.client.draw_dataset_samples(
+        name, split=split, seed=seed, count=count, picture_format=choose_format(path)
+    )
+    write_picture(shell, path, picture)
 
 
 @click.group(cls=TenfoldGroup)

@@ -10,7 +10,10 @@ import click
 
 from client.cli.catalogue import data, networks, recipes
 from client.cli.completion import completion
+from client.cli.curves import curves
 from client.cli.exit_codes import ExitCode
+from client.cli.explain import explain
+from client.cli.export import export
 from client.cli.jobs import jobs
 from client.cli.keys import keys
 from client.cli.models import models
@@ -23,6 +26,7 @@ from client.cli.up import up
 from client.cli.upkeep import backup, doctor, restore
 from client.errors import (
     ConnectionFailedError,
+    ExportError,
     JobEndedError,
     ProblemError,
     ServiceFailedError,
@@ -55,7 +59,10 @@ for command in (
     jobs,
     sweeps,
     report,
+    curves,
     predict,
+    explain,
+    export,
     models,
     data,
     networks,
@@ -104,7 +111,7 @@ def run(arguments: list[str]) -> int:
 
 def choose_exit_code(error: TenfoldError) -> ExitCode:
     match error:
-        case JobEndedError():
+        case JobEndedError() | ExportError():
             return ExitCode.FAILED
         case ConnectionFailedError():
             return ExitCode.UNREACHABLE

@@ -1,11 +1,14 @@
 """`tenfold report`: how good a model is, class by class, and what it takes for what."""
 
+from pathlib import Path
+
 import click
 from rich.text import Text
 
 from client.cli.completion import complete_job
 from client.cli.jobs import choose_job
 from client.cli.matrix import draw_matrix
+from client.cli.picture_files import PICTURE_FILE, choose_format, write_picture
 from client.cli.shell import Shell, TenfoldCommand, get_shell
 from client.schemas import JobStatus, Report
 
@@ -22,9 +25,19 @@ _COLUMNS = ["name", "images", "accuracy", "precision", "recall", "f1"]
     show_default=True,
     help="How many of the most confident mistakes to list.",
 )
-def report(job_id: int | None, sort: str | None, mistakes: int) -> None:
+@click.option(
+    "--picture",
+    type=PICTURE_FILE,
+    help="Write the confusion matrix to this file, .png or .svg, and nothing else.",
+)
+def report(job_id: int | None, sort: str | None, mistakes: int, picture: Path | None) -> None:
     """Show the report of JOB, or of the newest job that has succeeded."""
     shell = get_shell()
+    if picture is not None:
+        picture_format = choose_format(picture)
+        job = choose_job(shell, job_id, JobStatus.SUCCEEDED)
+        write_picture(shell, picture, job.draw_confusion_matrix(picture_format=picture_format))
+        return
     job = choose_job(shell, job_id, JobStatus.SUCCEEDED)
     found = job.get_report()
     if shell.as_json:

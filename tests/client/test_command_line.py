@@ -151,6 +151,34 @@ def test_samples_are_a_png(tenfold: Run, trained_job: Job, tmp_path: Path) -> No
     assert (tmp_path / "shapes-samples.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_charts_are_written_in_the_format_of_the_name(
+    tenfold: Run, trained_job: Job, tmp_path: Path
+) -> None:
+    number = str(trained_job.id)
+    assert tenfold("curves", number, "--output", "curves.svg", "--log").returncode == 0
+    assert b"<svg" in (tmp_path / "curves.svg").read_bytes()
+    assert tenfold("report", number, "--picture", "matrix.png").returncode == 0
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    assert tenfold("data", "samples", "shapes", "--output", "shapes.svg").returncode == 0
+    assert b"<svg" in (tmp_path / "shapes.svg").read_bytes()
+    done = tenfold("curves", number, "--output", "curves.pdf")
+    assert done.returncode == 2
+    assert ".svg" in done.stderr
+
+
+def test_a_heat_map_is_written_beside_the_answer(
+    tenfold: Run, picture: bytes, tmp_path: Path
+) -> None:
+    pytest.importorskip("xaitk_saliency", reason="needs the extra `explain`")
+    (tmp_path / "shape.png").write_bytes(picture)
+    model = f"{TRAINED_MODEL}@1"
+    done = tenfold("explain", "shape.png", "--model", model, "--class", "circle", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["class"] == "circle"
+    assert (tmp_path / "shape-explained.png").read_bytes().startswith(b"\x89PNG")
+    assert tenfold("explain", "shape.png", "--class", "cow").returncode == 4
+
+
 def test_completion_knows_commands_options_and_names_of_the_service(tenfold: Run) -> None:
     def complete(words: str) -> list[str]:
         count = words.count(" ")
@@ -161,7 +189,7 @@ def test_completion_knows_commands_options_and_names_of_the_service(tenfold: Run
         }
         return [line.partition(",")[2] for line in tenfold(**variables).stdout.splitlines()]
 
-    assert complete("tenfold re") == ["recipes", "report"]
+    assert complete("tenfold re") == ["recipes", "report", "restore"]
     assert "--batch-size" in complete("tenfold train --b")
     assert complete("tenfold train tut") == ["tutorial"]
     assert complete("tenfold train --dataset sha") == ["shapes"]

@@ -1,6 +1,8 @@
 """`/datasets` over HTTP, with a packed data set on the disk."""
 
 import io
+from base64 import b64decode
+from xml.etree import ElementTree as ET
 
 import httpx
 import numpy as np
@@ -133,3 +135,16 @@ def test_pictures_of_a_data_set_that_is_not_here_say_what_to_do(
     problem = client.get(f"/datasets/cifar10/{path}").json()
     assert (problem["status"], problem["code"]) == (409, "dataset_not_ready")
     assert "POST a job" in problem["detail"]
+
+
+def test_samples_come_as_an_svg_with_the_classes_as_text(client: httpx.Client) -> None:
+    reply = client.get("/datasets/animals/samples.svg", params={"count": 6, "seed": 2})
+    assert reply.headers["Content-Type"] == "image/svg+xml"
+    page = ET.fromstring(reply.content)  # noqa: S314 -- our own
+    names = [text.text for text in page.iter("{http://www.w3.org/2000/svg}text")]
+    assert sorted(filter(None, names)) == ["cat", "cat", "dog", "dog", "owl", "owl"]
+    images = [image.get("href", "") for image in page.iter("{http://www.w3.org/2000/svg}image")]
+    assert len(images) == 6
+    shown = Image.open(io.BytesIO(b64decode(images[0].partition(",")[2])))
+    # A whole factor larger, so that each pixel stays one.
+    assert (shown.width % 30, shown.height % 20) == (0, 0)
