@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -30,6 +30,12 @@ demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: im
 
 benchmark-main-job: $(ready) ## the main job over HTTP beside the classic script (CIFAR10=/folder)
 	@$(bin)/python benchmarks/main_job.py "$(CIFAR10)"
+
+benchmark-tutorial: $(ready) ## recipe tutorial beside the classic script, 3 seeds (CIFAR10=/folder)
+	@$(bin)/python benchmarks/tutorial.py "$(CIFAR10)"
+
+benchmark-plain-loop: $(ready) ## recipe tutorial beside a plain loop on tensors in memory (CIFAR10=/folder)
+	@$(bin)/python benchmarks/plain_loop.py "$(CIFAR10)"
 
 benchmark-quick: $(ready) ## recipe quick, time to accuracy beside the classic script (CIFAR10=/folder)
 	@$(bin)/python benchmarks/time_to_accuracy.py "$(CIFAR10)" --classic
