@@ -5,9 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from store.errors import TrainingError
+from store.packed import PackedDataset
 from store.specs import TrainingSpec
-from worker import networks
+from worker import checkpoints, networks, parallel
 from worker.parallel import choose_device, observe_replicas, wrap
+from worker.training import Training
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 with_several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -47,6 +49,30 @@ def test_without_cuda_the_network_passes_through(parallelism: str) -> None:
     network = make_network()
     spec = TrainingSpec.model_validate({"parallelism": parallelism})
     assert wrap(network, spec, torch.device("cpu")) is network
+
+
+@pytest.mark.parametrize("wrapper", ["compiled", "data_parallel"])
+def test_what_wraps_the_network_does_not_show_in_its_state(
+    wrapper: str, few_shapes: PackedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints and models have the network's own names: no `_orig_mod.`, no `module.`."""
+    compilation = "default" if wrapper == "compiled" else "off"
+    if wrapper == "data_parallel":
+        monkeypatch.setattr(parallel, "wrap", lambda network, *_: nn.DataParallel(network))
+    spec = TrainingSpec.model_validate(
+        {
+            "dataset": "shapes",
+            "precision": "fp32",
+            "memory_format": "contiguous",
+            "compilation": compilation,
+        }
+    )
+    training = Training(spec, few_shapes, torch.device("cpu"))
+    expected = make_network().state_dict().keys()
+    assert training.result.state_dict().keys() == expected
+    saved = checkpoints.from_files(training.state()).part("network")
+    assert saved.keys() == expected
+    assert Training(spec, few_shapes, torch.device("cpu"), resume=training.state()).step == 0
 
 
 def test_the_notice_tells_what_each_replica_received() -> None:
