@@ -23,19 +23,19 @@ def migrate_online() -> None:
     database = context.config.attributes.get("database") or Database(
         Settings().resolved_database_url
     )
-    # A writing connection takes SQLite's lock before Alembic reads the revision: of two
+    # A writing connection takes the writers' lock before Alembic reads the revision: of two
     # processes that migrate at once the second waits, and then finds nothing left to do.
     with database.engine.connect().execution_options(tenfold_writing=True) as connection:
         if database.is_sqlite:
             suspend_foreign_keys(connection)
-        context.configure(
-            connection=connection,
-            target_metadata=Base.metadata,
-            transactional_ddl=True,
-            render_as_batch=True,
-            render_item=render_item,
-        )
-        with context.begin_transaction():
+        with connection.begin():
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                transactional_ddl=True,
+                render_as_batch=True,
+                render_item=render_item,
+            )
             context.run_migrations()
             if database.is_sqlite:
                 check_foreign_keys(connection)

@@ -136,7 +136,7 @@ def _make_lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = Database(settings.resolved_database_url)
+        database = Database(settings.resolved_database_url, max_bytes=settings.database_max_bytes)
         event_feed = EventFeed(database)
         key_ring = KeyRing(
             database,

@@ -20,6 +20,9 @@ class StorageReply(BaseModel):
     database_bytes: int | None = Field(
         description="The database file with its journal; null where the database is no file."
     )
+    database_max_bytes: int | None = Field(
+        description="The size that TENFOLD_DATABASE_MAX_BYTES sets; null where the disk does."
+    )
     unused_bytes: int | None = Field(
         description="Of the database file: deleted, and soon given back to the disk."
     )
@@ -33,6 +36,7 @@ class StorageReply(BaseModel):
 
 _EXAMPLE = {
     "database_bytes": 5_242_880,
+    "database_max_bytes": None,
     "unused_bytes": 0,
     "checkpoints_bytes": 1_506_048,
     "models_bytes": 2_104_320,

@@ -19,8 +19,11 @@ from sqlalchemy.orm import Session
 from store.errors import DatabaseError
 
 BUSY_TIMEOUT_SECONDS = 30
+# Of PostgreSQL's advisory locks, whose numbers all of a database's users share: "tenfold".
+_WRITERS_LOCK = 0x74656E666F6C64
 # 4 MiB of 4 KiB pages.
 _PAGES_RECLAIMED_AT_ONCE = 1024
+_INCREMENTAL = 2  # as `PRAGMA auto_vacuum` tells it
 # What a write-ahead log that a slow reader made longer is cut back to.
 _LOG_LIMIT_BYTES = 64 << 20
 
@@ -30,7 +33,10 @@ _WAL_FIXED_IN = (3, 51, 3)
 _WAL_BACKPORTS = ((3, 44, 6), (3, 50, 7))
 
 _ADVICE = {
-    "database or disk is full": "The disk is full: free some space, then try again.",
+    "database or disk is full": (
+        "The disk is full, or the database is as large as TENFOLD_DATABASE_MAX_BYTES lets it be: "
+        "free some space, or delete jobs and models, then try again."
+    ),
     "readonly database": "The database file is read-only: give this user write access to it.",
     "unable to open database file": (
         "The database file cannot be opened: check that its folder exists and can be written to, "
@@ -39,9 +45,20 @@ _ADVICE = {
     "database is locked": (
         f"Another process held the database for over {BUSY_TIMEOUT_SECONDS} s: try again."
     ),
+    "lock timeout": (
+        f"Another process held the database for over {BUSY_TIMEOUT_SECONDS} s: try again."
+    ),
+    "onnection refused": (
+        "The database server does not answer: start it, or check TENFOLD_DATABASE_URL."
+    ),
+    "No space left": "The disk is full: free some space, then try again.",
     "malformed": "The database file is damaged: restore it from a backup.",
     "not a database": "The file is no SQLite database: point TENFOLD_DATABASE_URL elsewhere.",
     "disk I/O error": "The disk reported an error: check that it is not full, and its health.",
+    "already exists": (
+        "A table of that name already exists and is not Tenfold's: point TENFOLD_DATABASE_URL to "
+        "an empty database."
+    ),
     "no such table": "The database has not been migrated: run `make migrate`.",
 }
 
@@ -67,12 +84,17 @@ def choose_journal_mode(sqlite_version: tuple[int, ...]) -> str:
 
 
 class Database:
-    """One database, by its SQLAlchemy URL. Safe to share between threads, not across a fork."""
+    """One database, by its SQLAlchemy URL. Safe to share between threads, not across a fork.
 
-    def __init__(self, url: str) -> None:
+    With `max_bytes` an SQLite file grows no larger; what does not fit raises DatabaseError.
+    """
+
+    def __init__(self, url: str, *, max_bytes: int | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _create_sqlite_engine(url) if self.is_sqlite else create_engine(url)
+        self.engine = (
+            _create_sqlite_engine(url, max_bytes) if self.is_sqlite else _create_engine(url)
+        )
 
     @property
     def path(self) -> Path | None:
@@ -89,8 +111,8 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """A transaction: all of the block's writes happen, or none.
 
-        On SQLite it takes the write lock at its start (`BEGIN IMMEDIATE`), because a read that
-        turns into a write ignores the busy timeout.
+        Writers take turns: each waits at its start until it is the only one. On SQLite by
+        `BEGIN IMMEDIATE`, because a read that turns into a write ignores the busy timeout.
         Raises DatabaseError, with what to do, when the database refuses.
         """
         writer = self.engine.execution_options(tenfold_writing=True)
@@ -213,7 +235,7 @@ class ChangeDetector:
             self._connection.close()
 
 
-def _create_sqlite_engine(url: str) -> Engine:
+def _create_sqlite_engine(url: str, max_bytes: int | None) -> Engine:
     parsed = make_url(url)
     if not parsed.database or parsed.database == ":memory:":
         raise DatabaseError(
@@ -233,14 +255,19 @@ def _create_sqlite_engine(url: str) -> Engine:
         # The driver must not begin transactions by itself: `begin` below decides which kind.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
-        # Takes effect on a new file only; lets deletions give space back later.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # Lets deletions give space back later. Takes effect on a new file only; on any other it
+        # would wait for whoever writes.
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != journal_mode:
             connection.execute(f"PRAGMA journal_mode = {journal_mode}")
         # An acknowledged job survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+        if max_bytes is not None:
+            page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -248,6 +275,22 @@ def _create_sqlite_engine(url: str) -> Engine:
         if not options.get("tenfold_alone", False):
             is_writing = options.get("tenfold_writing", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+    return engine
+
+
+def _create_engine(url: str) -> Engine:
+    """PostgreSQL, made to keep SQLite's promises: snapshots for readers, turns for writers."""
+    engine = create_engine(url, isolation_level="REPEATABLE READ")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("tenfold_writing", False):
+            return
+        # Each statement sees what the writers before this one have committed.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
     return engine
 

@@ -18,6 +18,7 @@ from store.settings import Settings
 from store.tables import Artifact, Checkpoint, Model
 
 LITTLE_SPACE_BYTES = 1 << 30
+_NEARLY_FULL = 0.9
 
 Verdict = Literal["good", "warning", "bad"]
 
@@ -36,7 +37,9 @@ class Doctor:
 
     def __init__(self, settings: Settings, *, mend: bool = False) -> None:
         self.settings = settings
-        self.database = Database(settings.resolved_database_url)
+        self.database = Database(
+            settings.resolved_database_url, max_bytes=settings.database_max_bytes
+        )
         self.artifacts: ArtifactStore = open_store(settings.artifacts_url)
         self._mend = mend
 
@@ -194,6 +197,7 @@ class Doctor:
         used = sizes.checkpoints_bytes + sizes.models_bytes
         text = f"{_mb(used)} of checkpoints and models, {_mb(sizes.unused_bytes or 0)} to give back"
         yield Finding("storage", "good", text)
+        yield from _judge_growth(sizes)
         free = min(sizes.free_bytes, sizes.artifacts_free_bytes)
         if free < LITTLE_SPACE_BYTES:
             text = f"{_mb(free)} left: delete jobs and models that you do not need, or files."
@@ -210,6 +214,18 @@ class Doctor:
         else:
             text = "none is alive: start one with `python -m worker`, or all with `tenfold up`."
             yield Finding("workers", "warning", text)
+
+
+def _judge_growth(sizes: storage.Storage) -> Iterator[Finding]:
+    """Compare the database with the size that it may have."""
+    used, limit = (sizes.database_bytes or 0) - (sizes.unused_bytes or 0), sizes.database_max_bytes
+    if limit is None:
+        return
+    text = f"{_mb(used)} of the {_mb(limit)} that TENFOLD_DATABASE_MAX_BYTES allows"
+    if used < _NEARLY_FULL * limit:
+        yield Finding("growth", "good", text)
+    else:
+        yield Finding("growth", "warning", f"{text}: delete jobs and models, or allow more.")
 
 
 def _name(session: Session, artifact_id: str) -> str:

@@ -22,6 +22,12 @@ class Settings(BaseSettings):
         default=None,
         description="SQLAlchemy URL of the database. Default: `tenfold.db` in the data folder.",
     )
+    database_max_bytes: int | None = Field(
+        default=None,
+        ge=1 << 20,
+        description="Largest size of the database file; what does not fit is refused. Default: "
+        "the disk's room.",
+    )
     artifacts_url: str = Field(
         default="database:",
         pattern=r"^(database:|file:///.+)$",

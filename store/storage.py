@@ -17,6 +17,7 @@ class Storage:
     """Sizes in bytes."""
 
     database_bytes: int | None  # the file and its journal; None where the database is no file
+    database_max_bytes: int | None  # None where only the disk limits it
     unused_bytes: int | None  # of the database file: deleted, not yet given back to the disk
     checkpoints_bytes: int
     models_bytes: int
@@ -33,6 +34,7 @@ def measure(database: Database, settings: Settings) -> Storage:
         )
     return Storage(
         database_bytes=database.measure_file_bytes(),
+        database_max_bytes=settings.database_max_bytes if database.is_sqlite else None,
         unused_bytes=database.measure_unused_bytes(),
         checkpoints_bytes=checkpoints_bytes,
         models_bytes=models_bytes,

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Enum,
@@ -221,7 +222,7 @@ class Artifact(Base):
     __tablename__ = "artifacts"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -232,7 +233,7 @@ class ArtifactFile(Base):
         ForeignKey("artifacts.id", ondelete="CASCADE"), primary_key=True
     )
     name: Mapped[str] = mapped_column(String(128), primary_key=True)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
 
@@ -264,7 +265,7 @@ class Checkpoint(Base):
     step: Mapped[int]
     # Of the epoch that it was made at the end of; none within an epoch.
     test_accuracy: Mapped[float | None]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -282,7 +283,7 @@ class Model(Base):
     dataset: Mapped[str] = mapped_column(String(64))
     network: Mapped[str] = mapped_column(String(64))
     accuracy: Mapped[float]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     manifest: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
 

@@ -30,7 +30,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        database = Database(settings.resolved_database_url)
+        database = Database(settings.resolved_database_url, max_bytes=settings.database_max_bytes)
         migrations.upgrade(database)
         Worker(
             settings,

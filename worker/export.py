@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class Export:
     manifest: dict[str, Any]
 
 
+class ExportStoppedError(Exception):
+    """Somebody asked for the worker; nothing was published."""
+
+
 class PixelsToProbabilities(nn.Module):
     """What is served: uint8 pixels (N, H, W, C) in, probabilities (N, classes) out.
 
@@ -65,12 +69,15 @@ def export(
     dataset: PackedDataset,
     device: torch.device,
     folder: Path,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Export:
     """Write the artifact of `network` into `folder`, which exists.
 
     report.json and predictions.json describe what model.onnx answers on the test images, as
     onnxruntime runs it: what is reported is what is served. Raises TrainingError where it does not
-    answer what the live network answers.
+    answer what the live network answers, and ExportStoppedError soon after `should_stop`, which is
+    asked at every batch, answers yes.
     """
     averaging = ViewAveraging(network, spec.test_time_augmentation)
     live = PixelsToProbabilities(averaging).to(device).eval()
@@ -78,15 +85,17 @@ def export(
     _write_onnx(live, pixels, folder / "model.onnx", device)
     save_file(_inner_state(network), folder / "weights.safetensors")
 
-    probabilities = _run_onnx(folder / "model.onnx", pixels)
-    _compare(probabilities, _run_live(live, pixels, device))
+    probabilities = _run_onnx(folder / "model.onnx", _batches(pixels, should_stop))
+    _compare(probabilities, _run_live(live, _batches(pixels, should_stop), device))
     report = evaluate(
         probabilities, labels, classes=dataset.classes, dataset=dataset.name, split=_SPLIT
     )
     (folder / "report.json").write_text(report.model_dump_json(indent=2))
     (folder / "predictions.json").write_text(json.dumps(_predictions(probabilities, labels)))
 
-    single_view = _run_live(PixelsToProbabilities(network).eval(), pixels, device)
+    single_view = _run_live(
+        PixelsToProbabilities(network).eval(), _batches(pixels, should_stop), device
+    )
     single_view_accuracy = float((single_view.argmax(axis=1) == labels).mean())
     manifest = _describe(
         spec, dataset, pixels, report, folder, single_view_accuracy=single_view_accuracy
@@ -138,13 +147,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _run_onnx(path: Path, pixels: Pixels) -> Probabilities:
-    """Return the exported model's probabilities for `pixels` (N, H, W, C)."""
+def _run_onnx(path: Path, batches: Iterable[Pixels]) -> Probabilities:
+    """Return the exported model's probabilities for pixels (N, H, W, C) in batches."""
     options = onnxruntime.SessionOptions()
     # Spinning threads would keep slowing down torch, which shares this process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"images": batch})[0] for batch in _batches(pixels)])
+    return np.concatenate([session.run(None, {"images": batch})[0] for batch in batches])
 
 
 @contextlib.contextmanager
@@ -161,16 +170,18 @@ def _full_precision() -> Iterator[None]:
 
 @_full_precision()
 @torch.inference_mode()
-def _run_live(live: nn.Module, pixels: Pixels, device: torch.device) -> Probabilities:
+def _run_live(live: nn.Module, batches: Iterable[Pixels], device: torch.device) -> Probabilities:
     return np.concatenate(
-        [live(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in _batches(pixels)]
+        [live(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in batches]
     )
 
 
-def _batches(pixels: Pixels) -> list[Pixels]:
-    starts = range(0, len(pixels), _BATCH_IMAGES)
-    # Copies: the pixels are mapped read-only, which torch does not accept.
-    return [np.array(pixels[start : start + _BATCH_IMAGES]) for start in starts]
+def _batches(pixels: Pixels, should_stop: Callable[[], bool]) -> Iterator[Pixels]:
+    for start in range(0, len(pixels), _BATCH_IMAGES):
+        if should_stop():
+            raise ExportStoppedError
+        # A copy: the pixels are mapped read-only, which torch does not accept.
+        yield np.array(pixels[start : start + _BATCH_IMAGES])
 
 
 def _compare(exported: Probabilities, live: Probabilities) -> None:

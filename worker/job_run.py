@@ -24,7 +24,7 @@ from store.settings import Settings
 from worker import datasets
 from worker.datasets import LoadStoppedError
 from worker.distributed import DistributedTraining
-from worker.export import export
+from worker.export import ExportStoppedError, export
 from worker.pulse import Lease, StopReason
 from worker.reports import CheckpointDue, Notice, Report
 from worker.sweeps import is_hopeless
@@ -88,12 +88,15 @@ class JobRun:
             self._take(report, training)
         self._flush()
         if training.finished:
-            self._publish(training, dataset)
+            # The end of its last epoch is kept already.
+            if self._publish(training, dataset, lease):
+                return
         elif lease.stop_reason is StopReason.PRUNED:
             self._prune()
+            return
         elif lease.stop_reason is not StopReason.LOST:
             self._save_checkpoint(training)
-            self._let_go(lease)
+        self._let_go(lease)
 
     def notify(self, kind: str, message: str, data: dict[str, Any]) -> None:
         """Add an event to the job."""
@@ -226,30 +229,42 @@ class JobRun:
                 kept=self.settings.checkpoints_kept,
             )
 
-    def _publish(self, training: AnyTraining, dataset: PackedDataset) -> None:
+    def _publish(self, training: AnyTraining, dataset: PackedDataset, lease: Lease) -> bool:
         """Export, then end the job and publish its model in one transaction.
 
-        Of the trials of a sweep only the best so far publish.
+        Of the trials of a sweep only the best so far publish. Return False where the lease wants
+        the worker to stop, and nothing was published.
         """
         try:
             if self._is_trial:
                 with self.database.writing() as session:
                     if self._end_beaten(session):
-                        return
+                        return True
             with TemporaryDirectory(prefix="tenfold-export-") as folder:
-                export(training.result, self.claim.spec, dataset, self.device, Path(folder))
+                export(
+                    training.result,
+                    self.claim.spec,
+                    dataset,
+                    self.device,
+                    Path(folder),
+                    # A trial that got to its end is not pruned any more.
+                    should_stop=lambda: lease.stop_reason not in {None, StopReason.PRUNED},
+                )
                 files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
             manifest = json.loads(files["manifest.json"])
             with self.database.writing() as session:
                 if self._end_beaten(session):
-                    return
+                    return True
                 jobs.succeed(session, self.claim, self.progress)
                 models.publish(session, self.artifacts, self.claim, files, manifest)
                 # The weights are in the model now: one state to look at, and the best, will do.
                 checkpoints.prune(session, self.claim.job_id, self.artifacts, kept=1)
+        except ExportStoppedError:
+            return False
         except InvalidTransitionError:
             # A cancel or a pause came while the model was being exported.
             self._release()
+        return True
 
     def _end_beaten(self, session: Session) -> bool:
         """End a trial without a model where another one has done as well; tell whether it has."""

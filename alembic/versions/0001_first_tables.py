@@ -25,7 +25,7 @@ def upgrade() -> None:
     op.create_table(
         "artifacts",
         sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_artifacts")),
     )
@@ -161,7 +161,7 @@ def upgrade() -> None:
         "artifact_files",
         sa.Column("artifact_id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
             ["artifact_id"],
@@ -180,7 +180,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("test_accuracy", sa.Double(), nullable=True),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["artifact_id"], ["artifacts.id"], name=op.f("fk_checkpoints_artifact_id_artifacts")
@@ -241,7 +241,7 @@ def upgrade() -> None:
         sa.Column("dataset", sa.String(length=64), nullable=False),
         sa.Column("network", sa.String(length=64), nullable=False),
         sa.Column("accuracy", sa.Double(), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("manifest", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

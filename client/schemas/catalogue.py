@@ -95,6 +95,7 @@ class Storage(Reply):
     """Bytes that are stored, and room for more; null where the database is no file."""
 
     database_bytes: int | None
+    database_max_bytes: int | None
     unused_bytes: int | None
     checkpoints_bytes: int
     models_bytes: int

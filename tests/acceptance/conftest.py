@@ -77,7 +77,7 @@ class Stack:
 
     def wait_for_step(self, job_id: int) -> None:
         """Wait until the job has reported a running loss."""
-        self.wait(lambda: self.get(f"/jobs/{job_id}/metrics")["steps"], 60)
+        self.wait(lambda: self.get(f"/jobs/{job_id}/metrics")["steps"], 300)
 
     def wait(self, condition: Callable[[], Found | None], seconds: float) -> Found:
         deadline = time.monotonic() + seconds

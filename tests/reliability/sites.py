@@ -51,11 +51,14 @@ class Actor:
             text=True,
         )
 
-    def start_worker(self, environment: dict[str, str], log: Path) -> int:
+    def start_worker(
+        self, environment: dict[str, str], log: Path, dies_after_step: int | None = None
+    ) -> int:
         """Start a worker and return its process id."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        line = json.dumps({"environment": environment, "log": str(log)})
+        about = {"environment": environment, "log": str(log), "dies_after_step": dies_after_step}
+        line = json.dumps(about)
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
@@ -87,17 +90,25 @@ class Site:
         # In the place of a service, which does the same.
         self.rescue = Rescue(self.database, LEASE_SECONDS, self.settings.crashes_folder)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        return {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
+
     @contextmanager
     def worker(self, signal_number: int) -> Iterator[int]:
         """Run a worker during the block, and send it the signal at its end."""
-        fields = self.settings.model_dump(mode="json", exclude_unset=True)
-        environment = {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
-        pid = self.actor.start_worker(environment, self.log)
+        pid = self.actor.start_worker(self.environment, self.log)
         try:
             yield pid
         finally:
             os.kill(pid, signal_number)
             self.wait(lambda: not Path(f"/proc/{pid}").exists())
+
+    def run_until(self, step: int) -> None:
+        """Run a worker that is killed right after it has taken that step of its job."""
+        pid = self.actor.start_worker(self.environment, self.log, step)
+        self.wait(lambda: not Path(f"/proc/{pid}").exists())
 
     def submit(self, **fields: Any) -> int:
         with self.database.writing() as session:

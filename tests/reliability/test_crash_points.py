@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from store import migrations
 from store.artifacts import FolderArtifacts, open_store
 from store.database import Database
+from store.errors import TenfoldError
 from tests.reliability import actor
 from tests.reliability.effort import IS_CHAOS
 from tests.soundness import assert_sound
@@ -232,6 +234,66 @@ def test_a_migration_on_a_full_disk_is_a_sentence(actors: Actor, fast_folder: Pa
         place.check()
         redo("migrate", place)
         shutil.rmtree(place.folder)
+
+
+@needs_strace
+@pytest.mark.parametrize("scenario", ["submit", "save_checkpoint"])
+def test_a_folder_that_became_read_only_is_a_sentence_and_no_harm(
+    actors: Actor, prepared: Place, scenario: str
+) -> None:
+    prepared.folder.parent.chmod(0o755)
+    paths = [prepared.folder, *prepared.folder.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    # The one file that the child may write tells what it was refused.
+    refusal = prepared.folder / "refusal.txt"
+    refusal.touch()
+    refusal.chmod(0o666)
+    code = actors.act(f"unprivileged_{scenario}", prepared, trace="none")
+    assert code == actor.REFUSED, refusal.read_text()
+    assert re.search("write access|written to|read-only", refusal.read_text())
+    for path in paths:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    prepared.check()
+    redo(scenario, prepared)
+
+
+@pytest.mark.parametrize("scenario", ["submit", "save_checkpoint"])
+def test_too_many_open_files_are_a_sentence_and_no_harm(prepared: Place, scenario: str) -> None:
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    outcomes = set()
+    # With each file more it comes a little farther.
+    for more in range(12):
+        place = copy(prepared, f"more-{more}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (find_free_number() + more, hard))
+        try:
+            message = attempt(scenario, place)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        outcomes.add(message is None)
+        assert message is None or "files" in message, message
+        place.check()
+        if message is not None:
+            redo(scenario, place)
+    assert outcomes == {True, False}
+
+
+def find_free_number() -> int:
+    """Return the number that the next open file would get."""
+    with Path("/dev/null").open() as file:
+        return file.fileno()
+
+
+def attempt(scenario: str, place: Place) -> str | None:
+    """Run the scenario in this process; return what it was refused with, if it was."""
+    database = Database(f"sqlite:///{place.folder / 'tenfold.db'}")
+    try:
+        actor.SCENARIOS[scenario](database, open_store(place.artifacts_url))
+    except TenfoldError as error:
+        return error.message
+    finally:
+        database.dispose()
+    return None
 
 
 def redo(scenario: str, place: Place) -> None:

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -50,6 +52,20 @@ def test_when_one_process_dies_the_other_is_stopped(
     assert script.wait(15) == 128 + signal.SIGKILL
     assert script.list_processes() == {}
     assert f"The {module} ended by itself (exit code -9)" in script.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of such a death")
+def test_a_launcher_that_is_killed_takes_both_processes_with_it(
+    start_script: Start, free_port: int
+) -> None:
+    script = start_serving(start_script, free_port)
+    script.process.kill()
+    script.wait()
+    deadline = time.monotonic() + 60
+    while script.list_processes():
+        assert time.monotonic() < deadline, script.list_processes()
+        time.sleep(0.05)
+    assert "has stopped" in script.output
 
 
 def test_a_busy_port_is_explained_in_a_sentence(start_script: Start) -> None:

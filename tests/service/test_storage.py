@@ -18,6 +18,7 @@ def test_what_is_stored_is_shown(
 ) -> None:
     empty = client.get("/storage").json()
     assert (empty["checkpoints_bytes"], empty["models_bytes"]) == (0, 0)
+    assert empty["database_max_bytes"] is None
     assert empty["free_bytes"] > 0
     assert empty["artifacts_free_bytes"] > 0
 

@@ -1,4 +1,4 @@
-"""A real, migrated SQLite file for each test."""
+"""A real, migrated database for each test: an SQLite file, or one of a PostgreSQL server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +10,17 @@ from store.artifacts import ArtifactStore, open_store
 from store.database import Database
 from store.jobs import Claim
 from store.specs import JobRequest
+from tests.databases import make_empty_database
 from tests.soundness import assert_sound
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'tenfold.db'}")
-    migrations.upgrade(database)
-    yield database
-    database.dispose()
+    with make_empty_database(tmp_path) as url:
+        database = Database(url)
+        migrations.upgrade(database)
+        yield database
+        database.dispose()
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from store import jobs
+from store import jobs, migrations
+from store.artifacts import open_store
 from store.database import Database, choose_journal_mode
 from store.errors import DatabaseError
 from store.specs import JobRequest
+from tests.databases import about_sqlite
+from tests.soundness import assert_sound
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,7 @@ def test_the_write_ahead_log_is_used_only_where_it_is_safe(
     assert choose_journal_mode(version) == mode
 
 
+@about_sqlite
 def test_a_connection_is_durable_and_checks_foreign_keys(database: Database) -> None:
     with database.reading() as session:
         pragmas = {
@@ -91,6 +95,7 @@ def test_an_empty_database_says_that_it_must_be_migrated(tmp_path: Path) -> None
         jobs.get(session, 1)
 
 
+@about_sqlite
 def test_a_full_database_says_that_the_disk_is_full(database: Database) -> None:
     with pytest.raises(DatabaseError, match="disk is full"), database.writing() as session:
         pages = session.execute(text("PRAGMA page_count")).scalar()
@@ -118,6 +123,7 @@ print(mode)
     assert done.stdout.strip() == choose_journal_mode(sqlite3.sqlite_version_info)
 
 
+@about_sqlite
 def test_deletions_give_space_back_in_slices(database: Database, tmp_path: Path) -> None:
     path = tmp_path / "tenfold.db"
     with database.writing() as session:
@@ -136,6 +142,7 @@ def test_deletions_give_space_back_in_slices(database: Database, tmp_path: Path)
     assert database.check_integrity() == []
 
 
+@about_sqlite
 def test_a_damaged_page_is_found(database: Database, tmp_path: Path) -> None:
     with database.writing() as session:
         for _ in range(50):
@@ -153,3 +160,43 @@ def test_a_damaged_page_is_found(database: Database, tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="damaged: restore it"), database.reading() as session:
         jobs.get(session, 1)
     assert database.check_integrity() != []
+
+
+@about_sqlite
+def test_a_file_at_its_largest_size_refuses_and_takes_more_once_something_was_deleted(
+    tmp_path: Path,
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'small.db'}", max_bytes=2 << 20)
+    migrations.upgrade(database)
+    artifacts = open_store("database:")
+    job_ids = []
+    for _ in range(2):
+        with database.writing() as session:
+            jobs.submit(session, JobRequest(dataset="shapes"))
+            claim = jobs.claim(session, "worker")
+        assert claim is not None
+        job_ids.append(claim.job_id)
+        error = {"code": "x", "message": "y", "traceback": None}
+        try:
+            with database.writing() as session:
+                state = {"state": b"x" * 1_300_000}
+                jobs.add_checkpoint(session, artifacts, claim, state, epoch=0, step=1)
+        except DatabaseError as refusal:
+            error["message"] = refusal.message
+        # What is small still fits: the job can say why it failed.
+        with database.writing() as session:
+            jobs.fail(session, claim, error)
+    with database.writing() as session:
+        first, second = (jobs.get(session, job_id) for job_id in job_ids)
+        assert first.error == {"code": "x", "message": "y", "traceback": None}
+        assert second.error is not None
+        assert "TENFOLD_DATABASE_MAX_BYTES" in second.error["message"]
+        jobs.delete(session, first.id, artifacts)
+        jobs.retry(session, second.id)
+    with database.writing() as session:
+        claim = jobs.claim(session, "worker")
+        assert claim is not None
+        jobs.add_checkpoint(session, artifacts, claim, state, epoch=0, step=1)
+    assert_sound(database, artifacts)
+    assert (tmp_path / "small.db").stat().st_size <= 2 << 20
+    database.dispose()

@@ -84,6 +84,17 @@ def test_a_broken_invariant_is_found(settings: Settings) -> None:
     assert "has no worker" in find_bad(settings)["rows"]
 
 
+def test_a_database_that_is_nearly_as_large_as_it_may_be_is_told(settings: Settings) -> None:
+    path = settings.data / "tenfold.db"
+    for share, verdict in [(1.0, "warning"), (20.0, "good")]:
+        limited = settings.model_copy(
+            update={"database_max_bytes": int(path.stat().st_size * share)}
+        )
+        growth = {item.subject: item for item in examine(limited)}["growth"]
+        assert growth.verdict == verdict
+        assert "TENFOLD_DATABASE_MAX_BYTES" in growth.text
+
+
 def test_a_damaged_database_is_found_without_a_traceback(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ def test_what_the_life_cycle_leaves_is_sound(database: Database) -> None:
         ("UPDATE checkpoints SET step = 9 WHERE step = 1", "behind the older"),
         ("UPDATE models SET size_bytes = 9", "not as large"),
         ("DELETE FROM models", "has 0 owners"),
-        ("UPDATE artifact_chunks SET data = x'00'", "bytes of"),
+        ("UPDATE artifact_chunks SET data = ''", "bytes of"),
         ("UPDATE artifact_files SET size_bytes = 9", "not as large"),
     ],
 )

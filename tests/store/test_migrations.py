@@ -20,15 +20,17 @@ from store import migrations
 from store.database import Database
 from store.errors import DatabaseError
 from store.tables import Base
+from tests.databases import about_sqlite, make_empty_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'tenfold.db'}")
-    yield database
-    database.dispose()
+    with make_empty_database(tmp_path) as url:
+        database = Database(url)
+        yield database
+        database.dispose()
 
 
 def list_tables(database: Database) -> set[str]:
@@ -70,6 +72,7 @@ def test_a_failed_upgrade_leaves_the_schema_as_it_was(database: Database) -> Non
     assert list_tables(database) == {"step_metrics"}
 
 
+@about_sqlite
 def test_foreign_keys_are_enforced_after_an_upgrade(database: Database) -> None:
     """The migration switches them off on its own connection only."""
     migrations.upgrade(database)
@@ -85,6 +88,7 @@ def test_a_database_of_a_newer_version_is_refused_with_advice(database: Database
         migrations.upgrade(database)
 
 
+@about_sqlite
 def test_a_file_that_is_no_database_is_refused_with_advice(database: Database) -> None:
     assert database.path is not None
     database.path.write_bytes(b"this is a text file, not a database" * 100)
@@ -116,10 +120,16 @@ def test_processes_that_upgrade_at_once_all_succeed(tmp_path: Path) -> None:
     """Three processes race for an empty database, five times over."""
     head = ScriptDirectory(str(ROOT / "alembic")).get_current_head()
     with ExitStack() as stack:
+
+        def make_target(name: str) -> str:
+            folder = tmp_path / name
+            folder.mkdir()
+            return stack.enter_context(make_empty_database(folder))
+
         racers = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", RACER, f"sqlite:///{tmp_path / f'warm-up-{number}.db'}"],
+                    [sys.executable, "-c", RACER, make_target(f"warm-up-{number}")],
                     cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -128,15 +138,20 @@ def test_processes_that_upgrade_at_once_all_succeed(tmp_path: Path) -> None:
             )
             for number in range(3)
         ]
-        for target in ["warm-up", *(f"race-{number}" for number in range(5))]:
+        targets = [make_target(f"race-{number}") for number in range(5)]
+        for target in [None, *targets]:
             start = time.monotonic() + 0.1
-            for racer in racers if target != "warm-up" else ():
+            for racer in racers if target is not None else ():
                 assert racer.stdin is not None
-                racer.stdin.write(f"{start} sqlite:///{tmp_path / target}.db\n")
+                racer.stdin.write(f"{start} {target}\n")
                 racer.stdin.flush()
             for racer in racers:
                 assert racer.stdout is not None
                 assert racer.stdout.readline() == f"{head}\n"
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.close()
+            racer.wait()
 
 
 def test_the_command_line_migrates_the_database_that_the_settings_name(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from store.packed import PackedDataset
 from store.specs import TrainingSpec
 from worker import export as export_module
 from worker.batches import normalise
-from worker.export import export
+from worker.export import ExportStoppedError, export
 from worker.training import Training
 
 FILES = {"model.onnx", "weights.safetensors", "report.json", "predictions.json", "manifest.json"}
@@ -205,3 +205,26 @@ def test_the_comparison_is_in_full_precision_on_a_gpu_too(
     export(network, TrainingSpec(), bright_or_dark, torch.device("cpu"), tmp_path)
     assert network.noted[-1] == "ieee"
     assert read_precision() == before
+
+
+def test_a_stop_is_heard_at_every_batch_of_an_export(
+    artifact: Artifact, few_shapes: PackedDataset, tmp_path: Path
+) -> None:
+    training = artifact.training
+    asked: list[bool] = []
+
+    def should_stop() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    with pytest.raises(ExportStoppedError):
+        export(
+            training.network,
+            training.spec,
+            few_shapes,
+            torch.device("cpu"),
+            tmp_path,
+            should_stop=should_stop,
+        )
+    assert asked == [False, True]
+    assert not (tmp_path / "manifest.json").exists()
