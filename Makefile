@@ -53,6 +53,9 @@ fuzz-images: $(ready) ## damaged pictures through the decoder, guided by coverag
 	@$(bin)/uv run --quiet --no-project --python $(bin)/python --with atheris==3.0.0 \
 		python benchmarks/fuzz_images.py --seconds $(or $(SECONDS),60)
 
+kills: $(ready) ## kill a worker 200 times at random, and compare with runs that nobody killed (KILLS=50)
+	@TENFOLD_KILLS=$(or $(KILLS),200) $(bin)/python -m pytest --capture=no tests/reliability/test_worker_kills.py -k at_random
+
 test: $(ready) ## run the tests (TESTS="tests/store -k claim": some of them)
 	@$(if $(TESTS),,scripts/install_chromium.sh)
 	@$(bin)/python -m pytest $(TESTS)

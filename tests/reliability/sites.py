@@ -92,7 +92,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        fields = self.settings.model_dump(mode="json", exclude_none=True)
+        fields = self.settings.model_dump(mode="json", exclude_unset=True)
         return {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
 
     @contextmanager
@@ -106,9 +106,17 @@ class Site:
             self.wait(lambda: not Path(f"/proc/{pid}").exists())
 
     def run_until(self, step: int) -> None:
-        """Run a worker that is killed right after it has taken that step of its job."""
+        """Run a worker that is killed right after that step of its job; queue the job again."""
         pid = self.actor.start_worker(self.environment, self.log, step)
         self.wait(lambda: not Path(f"/proc/{pid}").exists())
+        self.requeue_at_once(pid)
+
+    def requeue_at_once(self, pid: int) -> None:
+        """Do for the job of a dead worker what others do once its lease has run out."""
+        with self.database.writing() as session:
+            for job in session.scalars(select(Job).where(Job.worker_id.is_not(None))):
+                if f"-{pid}-" in (job.worker_id or ""):
+                    jobs.requeue_abandoned(session, job.id, job.attempt)
 
     def submit(self, **fields: Any) -> int:
         with self.database.writing() as session:

@@ -1,11 +1,19 @@
 """A silent worker is noticed by a clock that nobody can set."""
 
-from store import jobs
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
+
+import pytest
+
+import store.clock
+from store import events, jobs
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.jobs import Claim
 from store.leases import LeaseObserver, QueueObserver
 from store.specs import JobRequest
+from store.tables import JobStatus
+from tests.soundness import assert_sound
 
 
 class Clock:
@@ -107,3 +115,39 @@ def test_a_job_that_was_begun_and_given_back_waits_anew(database: Database) -> N
             assert claim is not None
             jobs.release(session, claim)
     assert found == [[], [], []]
+
+
+def test_a_wall_clock_that_jumps_does_no_harm(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days on, four back: nobody is declared dead, and what happened stays in its order."""
+    jump = timedelta()
+
+    class JumpingDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + jump
+
+    monkeypatch.setattr(store.clock, "datetime", JumpingDatetime)
+    clock = Clock()
+    leases, queue = LeaseObserver(30, clock), QueueObserver(clock)
+    with database.writing() as session:
+        for _ in range(2):
+            jobs.submit(session, JobRequest(dataset="shapes", max_wait_seconds=60))
+        claim = jobs.claim(session, "worker-1")
+    assert claim is not None
+    for days in (2, -2):
+        jump = timedelta(days=days)
+        clock.seconds += 1
+        with database.writing() as session:
+            assert jobs.heartbeat(session, claim, None) is JobStatus.RUNNING
+            assert leases.find_abandoned(session) == []
+            assert queue.find_overdue(session) == []
+    with database.writing() as session:
+        jobs.succeed(session, claim, None)
+        kinds = [event.kind for event in events.list_page(session, claim.job_id)]
+        assert kinds == ["submitted", "claimed", "succeeded"]
+        second = jobs.claim(session, "worker-1")
+        assert second is not None
+        assert second.job_id > claim.job_id
+    assert_sound(database)
