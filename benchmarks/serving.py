@@ -57,13 +57,23 @@ class Server:
     packages: tuple[str, ...] = ()
 
 
+_TENFOLD_PATHS = {
+    "raw": "/predict",
+    "multipart": "/predict",
+    "v2": "/v2/models/animals/infer",
+}
 _TORCH = ("torch", "numpy", "pillow")
 SERVERS = [
     Server("bare ASGI application", {"raw": "/"}, "bare.py"),
     Server("hand-written handler", {"raw": "/raw", "multipart": "/multipart"}, "handwritten.py"),
     Server(
-        "Tenfold", {"raw": "/predict", "multipart": "/predict", "v2": "/v2/models/animals/infer"}
+        "hand-written handler, 2 processes",
+        {"raw": "/raw", "multipart": "/multipart"},
+        "handwritten.py",
+        ("--processes", "2"),
     ),
+    Server("Tenfold", _TENFOLD_PATHS),
+    Server("Tenfold, 2 processes", _TENFOLD_PATHS, options=("--workers", "2")),
     Server(
         "LitServe", {"multipart": "/multipart"}, "litserve_server.py", (), ("litserve", *_TORCH)
     ),
@@ -171,7 +181,7 @@ def start(server: Server, network: str, cache: Path) -> Iterator[int]:
         if server.script is None:
             publish_network(Path(folder), network)
             environment |= {"TENFOLD_DATA": folder, "TENFOLD_PORT": str(port)}
-            command = [sys.executable, "-m", "service"]
+            command = [sys.executable, "-m", "service", *server.options]
             place = Path(__file__).parents[1]
         else:
             python = find_python(server, cache)
@@ -331,16 +341,16 @@ def print_table(network: str, found: dict[Key, Measurement], arguments: argparse
 
 def print_loop(network: str, found: dict[Key, Measurement]) -> None:
     """Compare with the most there is: the same engine on full batches, without any HTTP."""
-    engine = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
+    tuned = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
     images = np.random.default_rng(PICTURE_SEED).integers(
-        0, 256, (LOOP_BATCH, 32, 32, 3), dtype=np.uint8
+        0, 256, (tuned.batch_items, 32, 32, 3), dtype=np.uint8
     )
     started_at, runs = time.perf_counter(), 0
     while time.perf_counter() - started_at < LOOP_SECONDS:
-        engine.run(images)
+        tuned.engine.run(images)
         runs += 1
-    rate = runs * LOOP_BATCH / (time.perf_counter() - started_at)
-    how = f"batches of {LOOP_BATCH}, {engine.threads} threads"
+    rate = runs * tuned.batch_items / (time.perf_counter() - started_at)
+    how = f"batches of {tuned.batch_items}, the fastest; {tuned.threads} threads"
     text = f"In-process loop ({how}): {rate:.0f} images/s"
     served = found.get(("Tenfold", "raw", 32))
     print(text + (f"; Tenfold serves {served.rate / rate:.2f} of that" if served else ""))

@@ -2,7 +2,8 @@
 
 An idle batcher runs what arrives at once. While a batch runs the next one forms, and starts the
 moment the runner is free. Nothing polls, and there is no task: `submit` and the end of a batch
-are the only two events. All methods belong to the event loop; only `run` leaves it.
+are the only two events. All methods belong to the event loop; only `run` leaves it, and that
+only where it takes longer than to change threads.
 """
 
 import asyncio
@@ -69,15 +70,17 @@ class _Part(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs items in batches on `executor`, one batch at a time, in the order they came.
+    """Runs items in batches, one batch at a time, in the order they came.
 
-    `run` takes the items of a batch and returns one result, or one exception, for each.
+    `run` takes the items of a batch and returns one result, or one exception, for each. It is
+    called in a thread of `executor`; without one, on the event loop, at its next turn, so that
+    all who came in this turn are in the batch.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Item]], Sequence[Result | Exception]],
-        executor: Executor,
+        executor: Executor | None,
         *,
         max_batch_items: int,
         max_waiting_items: int,
@@ -92,6 +95,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[_Request[Item, Result]] = deque()
         self._waiting_items = 0
         self._running_items = 0
+        self._is_idle = True
         self._seconds_per_item = 0.0
 
     @property
@@ -120,8 +124,8 @@ class Batcher(Generic[Item, Result]):
         )
         self._waiting.append(request)
         self._waiting_items += len(items)
-        if not self._running_items:
-            self._start_batch()
+        if self._is_idle:
+            self._begin()
         return request.future
 
     def estimate_wait_seconds(self) -> float:
@@ -136,11 +140,23 @@ class Batcher(Generic[Item, Result]):
             retry_after_seconds=seconds,
         )
 
+    def _begin(self) -> None:
+        self._is_idle = False
+        if self._executor is None:
+            self._loop.call_soon(self._start_batch)
+        else:
+            self._start_batch()
+
     def _start_batch(self) -> None:
         parts = self._form_batch()
         self._running_items = sum(len(part.items) for part in parts)
-        if parts:
-            self._executor.submit(self._run_batch, parts)
+        self._is_idle = not parts
+        if not parts:
+            return
+        if self._executor is None:
+            self._end_batch(parts, *self._run_batch(parts))
+        else:
+            self._executor.submit(self._run_in_thread, parts)
 
     def _form_batch(self) -> list[_Part[Item, Result]]:
         """Take up to `max_batch_items` from the head of the queue; drop who gave up or is late."""
@@ -184,13 +200,18 @@ class Batcher(Generic[Item, Result]):
         )
         return True
 
-    def _run_batch(self, parts: list[_Part[Item, Result]]) -> None:
-        """Run in the executor's thread; whatever happens, the event loop hears of it."""
+    def _run_in_thread(self, parts: list[_Part[Item, Result]]) -> None:
+        """Whatever happens, the event loop hears of it."""
+        self._loop.call_soon_threadsafe(self._end_batch, parts, *self._run_batch(parts))
+
+    def _run_batch(
+        self, parts: list[_Part[Item, Result]]
+    ) -> tuple[Sequence[Result | Exception], float]:
+        """Return the outcomes of the items, and the seconds that it took."""
         started_at = perf_counter()
         items = [item for part in parts for item in part.items]
         outcomes = self._run_isolated(items)
-        seconds = perf_counter() - started_at
-        self._loop.call_soon_threadsafe(self._end_batch, parts, outcomes, seconds)
+        return outcomes, perf_counter() - started_at
 
     def _run_isolated(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         """Run the items; when the batch fails as a whole, each alone, so that one fails alone."""
@@ -212,7 +233,7 @@ class Batcher(Generic[Item, Result]):
         self._seconds_per_item += (measured - self._seconds_per_item) * (
             _SMOOTHING if self._seconds_per_item else 1.0
         )
-        self._start_batch()
+        self._begin()
         self._observer.batch_ended(len(outcomes), seconds)
         start = 0
         for part in parts:

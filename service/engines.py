@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 from store.errors import ArtifactError
 from store.images import Pixels
 
-# Where one thread runs a full batch in less, the time goes into HTTP and decoding, and these need
-# the other cores more than the network does.
-_WORTH_THREADS_SECONDS = 0.02
+# Where one thread needs less for an image, the time goes into HTTP and decoding, and these need the
+# other cores more than the network does.
+_WORTH_THREADS_SECONDS = 0.0003
+_SMALLEST_BATCH_ITEMS = 4
+# A batch four times as large must run at least this many times as many images per second: larger
+# ones make everybody wait longer, and fewer of them are full.
+_WORTH_FACTOR = 1.05
 _REPEATS = 3
 
 
@@ -29,7 +34,6 @@ class OnnxEngine:
     """ONNX Runtime: on the GPU where its build and the machine have one, else on the CPU."""
 
     def __init__(self, model: bytes, threads: int) -> None:
-        self.threads = threads
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -49,8 +53,22 @@ def choose_providers(available: Sequence[str]) -> list[str]:
     return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
 
 
-def load_engine(model: bytes, shape: tuple[int, int, int], max_batch_items: int) -> OnnxEngine:
-    """Return an engine that has run before, with the threads that run a full batch fastest.
+@dataclass(frozen=True)
+class TunedEngine:
+    """An engine that is warm, and how it was measured to run best on this machine."""
+
+    engine: Engine
+    threads: int
+    batch_items: int
+    batch_seconds: float
+
+    @property
+    def seconds_per_item(self) -> float:
+        return self.batch_seconds / self.batch_items
+
+
+def load_engine(model: bytes, shape: tuple[int, int, int], max_batch_items: int) -> TunedEngine:
+    """Return the engine with the threads and the size of batches that run most images per second.
 
     `shape` is the (H, W, C) of one image. Raises ArtifactError where the bytes are no network
     that ONNX Runtime can run on such images.
@@ -63,20 +81,33 @@ def load_engine(model: bytes, shape: tuple[int, int, int], max_batch_items: int)
         ) from error
 
 
-def _choose_engine(model: bytes, images: Pixels) -> OnnxEngine:
+def _choose_engine(model: bytes, images: Pixels) -> TunedEngine:
     """Try one thread and all cores: small networks lose by a second thread, large ones gain."""
-    single = OnnxEngine(model, threads=1)
-    seconds = _measure_warm(single, images)
+    single = _tune(OnnxEngine(model, threads=1), 1, images)
     cores = len(os.sched_getaffinity(0))
-    if cores == 1 or seconds < _WORTH_THREADS_SECONDS:
+    if cores == 1 or single.seconds_per_item < _WORTH_THREADS_SECONDS:
         return single
-    parallel = OnnxEngine(model, threads=cores)
-    return parallel if _measure_warm(parallel, images) < seconds else single
+    parallel = _tune(OnnxEngine(model, threads=cores), cores, images)
+    return min(single, parallel, key=lambda tuned: tuned.seconds_per_item)
+
+
+def _tune(engine: Engine, threads: int, images: Pixels) -> TunedEngine:
+    """Try batches of growing size, up to all `images`, until they are hardly faster."""
+    engine.run(images[:1])
+    most = len(images)
+    items = min(_SMALLEST_BATCH_ITEMS, most)
+    best = TunedEngine(engine, threads, items, _measure_warm(engine, images[:items]))
+    while items < most:
+        items = min(4 * items, most)
+        larger = TunedEngine(engine, threads, items, _measure_warm(engine, images[:items]))
+        if best.seconds_per_item < _WORTH_FACTOR * larger.seconds_per_item:
+            break
+        best = larger
+    return best
 
 
 def _measure_warm(engine: Engine, images: Pixels) -> float:
-    """Return the fewest seconds of a few runs, after those that only allocate."""
-    engine.run(images[:1])
+    """Return the fewest seconds of a few runs, after one that only allocates."""
     engine.run(images)
     return min(_time_run(engine, images) for _ in range(_REPEATS))
 

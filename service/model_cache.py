@@ -6,17 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from service.batching import Batcher
-from service.decoding import MOST_DECODED_AT_ONCE, Decoder, count_cores, is_large
-from service.engines import load_engine
+from service.decoding import Decoder, are_decoded_at_once, count_cores
+from service.engines import TunedEngine, load_engine
 from service.memory import release_freed_memory
 from service.monitoring import BatchObserver, Monitoring
-from service.predictor import Item, Prediction, Predictor, read_input_shape
+from service.predictor import Item, Prediction, Predictor, PreparedItem, read_input_shape
 from store import models
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import InvalidRequestError
 from store.settings import Settings
 from store.tables import Model
+
+# A batch that runs faster than this runs on the event loop: a change of threads, there and back,
+# and two threads that wait for each other's lock of the interpreter cost more.
+_QUICK_BATCH_SECONDS = 0.001
 
 
 class ModelKey(NamedTuple):
@@ -39,7 +43,7 @@ class LoadedModel:
         key: ModelKey,
         predictor: Predictor,
         size_bytes: int,
-        batcher: Batcher[Item, Prediction],
+        batcher: Batcher[PreparedItem, Prediction],
         *,
         decoder: Decoder,
         most_items: int,
@@ -65,11 +69,11 @@ class LoadedModel:
                 "send them in several requests.",
                 code="too_many_images",
             )
-        if any(map(is_large, items)):
-            items = await self._decoder.decode_large(items, self.predictor.prepare)
-        elif len(items) <= MOST_DECODED_AT_ONCE:
-            items = [self.predictor.try_prepare(item) for item in items]
-        return await self.batcher.submit(items, deadline_seconds)
+        if are_decoded_at_once(items):
+            prepared = [self.predictor.try_prepare(item) for item in items]
+        else:
+            prepared = await self._decoder.decode(items, self.predictor.try_prepare)
+        return await self.batcher.submit(prepared, deadline_seconds)
 
 
 class ModelCache:
@@ -154,11 +158,12 @@ class ModelCache:
             done.exception()
 
     async def _load(self, key: ModelKey) -> LoadedModel:
-        predictor, size_bytes = await asyncio.to_thread(self._open, key)
+        predictor, tuned, size_bytes = await asyncio.to_thread(self._open, key)
+        is_quick = tuned.batch_seconds < _QUICK_BATCH_SECONDS
         batcher = Batcher(
             predictor.predict,
-            self._executor,
-            max_batch_items=self._settings.predict_batch_images,
+            None if is_quick else self._executor,
+            max_batch_items=tuned.batch_items,
             max_waiting_items=self._settings.predict_queue_images,
             observer=BatchObserver(self._monitoring, key.name),
         )
@@ -172,20 +177,20 @@ class ModelCache:
         self._loaded[key] = model
         return model
 
-    def _open(self, key: ModelKey) -> tuple[Predictor, int]:
-        """Read the artifact and return its predictor, warm, with the bytes of its network."""
+    def _open(self, key: ModelKey) -> tuple[Predictor, TunedEngine, int]:
+        """Read the artifact and return its predictor, warm, and the bytes of its network."""
         with self._database.reading() as session:
             manifest = models.get(session, key.name, key.version).manifest
             network = self._artifacts.read(session, key.artifact_id, "model.onnx")
         shape = read_input_shape(manifest)
-        engine = load_engine(
+        tuned = load_engine(
             network,
             (shape.height, shape.width, shape.channels),
             self._settings.predict_batch_images,
         )
         # Reading, parsing and measuring used several times the size of the network.
         release_freed_memory()
-        return Predictor(manifest, engine), len(network)
+        return Predictor(manifest, tuned.engine), tuned, len(network)
 
     def _make_room(self, size_bytes: int) -> None:
         """Let the least recently used go until `size_bytes` more fit, or none is left."""

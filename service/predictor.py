@@ -19,8 +19,10 @@ FORMAT_VERSION = 1
 _DECIMALS = 7
 
 Probabilities = NDArray[np.float32]
-# What can be asked for: an encoded picture, a fitted one (H, W, C), or why it is neither.
-Item = bytes | Pixels | InvalidRequestError
+# What the network takes of a picture (H, W, C), or why it cannot.
+PreparedItem = Pixels | InvalidRequestError
+# What can be asked for: an encoded picture, or a prepared one.
+Item = bytes | PreparedItem
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,15 @@ class Predictor:
         """
         return fit(decode(data), self.input.height, self.input.width, self.input.color)
 
-    def predict(self, items: Sequence[Item]) -> list[Prediction | Exception]:
+    def predict(self, items: Sequence[PreparedItem]) -> list[Prediction | Exception]:
         """Return a prediction, or the reason why there is none, for each item in order."""
-        prepared = [self.try_prepare(item) for item in items]
-        pixels = [item for item in prepared if not isinstance(item, Exception)]
+        pixels = [item for item in items if not isinstance(item, Exception)]
         if not pixels:
-            return [item for item in prepared if isinstance(item, Exception)]
+            return [item for item in items if isinstance(item, Exception)]
         predictions = iter(rank(self.engine.run(np.stack(pixels))))
-        return [item if isinstance(item, Exception) else next(predictions) for item in prepared]
+        return [item if isinstance(item, Exception) else next(predictions) for item in items]
 
-    def try_prepare(self, item: Item) -> Pixels | InvalidRequestError:
+    def try_prepare(self, item: Item) -> PreparedItem:
         """Return the item as the network's input (H, W, C), or why it cannot be."""
         if not isinstance(item, bytes):
             return item

@@ -10,6 +10,7 @@ from network import build, classify, decode
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--network")
+parser.add_argument("--processes", type=int, default=1)
 arguments = parser.parse_args()
 
 network = build(arguments.network)
@@ -26,4 +27,11 @@ async def predict_raw(request: Request) -> dict:
     return classify(network, [decode(await request.body())])[0]
 
 
-uvicorn.run(app, port=arguments.port, log_level="warning", access_log=False)
+if __name__ == "__main__":
+    uvicorn.run(
+        "handwritten:app",
+        port=arguments.port,
+        workers=arguments.processes,
+        log_level="warning",
+        access_log=False,
+    )

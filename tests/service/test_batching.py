@@ -66,20 +66,29 @@ Scenario = Callable[[Batcher[int, int]], Awaitable[None]]
 Play = Callable[[Scenario], None]
 
 
-@pytest.fixture
-def play(executor: ThreadPoolExecutor, recorder: Recorder) -> Play:
+def run_scenario(
+    scenario: Scenario, recorder: Recorder, executor: ThreadPoolExecutor | None
+) -> None:
     """Run a scenario with a batcher of at most 4 items a batch and 10 that wait."""
 
-    def play(scenario: Scenario) -> None:
-        async def main() -> None:
-            batcher = Batcher(
-                recorder.run, executor, max_batch_items=4, max_waiting_items=10, observer=recorder
-            )
-            await asyncio.wait_for(scenario(batcher), LONG_SECONDS)
+    async def main() -> None:
+        batcher = Batcher(
+            recorder.run, executor, max_batch_items=4, max_waiting_items=10, observer=recorder
+        )
+        await asyncio.wait_for(scenario(batcher), LONG_SECONDS)
 
-        asyncio.run(main())
+    asyncio.run(main())
 
-    return play
+
+@pytest.fixture
+def play(executor: ThreadPoolExecutor, recorder: Recorder) -> Play:
+    return lambda scenario: run_scenario(scenario, recorder, executor)
+
+
+@pytest.fixture
+def play_on_loop(recorder: Recorder) -> Play:
+    """The same without an executor: batches run on the event loop."""
+    return lambda scenario: run_scenario(scenario, recorder, None)
 
 
 async def occupy(batcher: Batcher[int, int], recorder: Recorder) -> Awaitable[object]:
@@ -286,3 +295,54 @@ def test_when_a_whole_batch_fails_each_item_runs_alone(
         play(scenario)
     assert recorder.batches == [[0], [5, 13, 6], [5], [13], [6], [7]]
     assert "the whole batch is lost" in caplog.text
+
+
+def test_on_the_loop_all_who_come_in_one_turn_run_together(
+    play_on_loop: Play, recorder: Recorder
+) -> None:
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        for start in (1, 4):
+            numbers = range(start, start + 3)
+            replies = await asyncio.gather(
+                *(batcher.submit([number], LONG_SECONDS) for number in numbers)
+            )
+            assert replies == [[number * number] for number in numbers]
+        assert batcher.waiting_items == 0
+
+    play_on_loop(scenario)
+    assert recorder.batches == [[1, 2, 3], [4, 5, 6]]
+    assert recorder.formed == recorder.ended == [3, 3]
+
+
+def test_on_the_loop_others_have_their_turn_between_two_batches(
+    play_on_loop: Play, recorder: Recorder
+) -> None:
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        request = batcher.submit(list(range(10)), LONG_SECONDS)
+        ran_at_turn = []
+        while not request.done():
+            await asyncio.sleep(0)
+            ran_at_turn.append(len(recorder.batches))
+        assert ran_at_turn[:3] == [1, 2, 3]
+
+    play_on_loop(scenario)
+    assert recorder.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_on_the_loop_who_leaves_before_the_turn_is_not_run(
+    play_on_loop: Play, recorder: Recorder
+) -> None:
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        leaver, late = batcher.submit([1], LONG_SECONDS), batcher.submit([2], -1.0)
+        stayer = batcher.submit([3, 13], LONG_SECONDS)
+        leaver.cancel()
+        fine, lost = await stayer
+        assert fine == 9
+        assert isinstance(lost, RuntimeError)
+        with pytest.raises(DeadlineExceededError):
+            await late
+        assert await batcher.submit([4], LONG_SECONDS) == [16]
+
+    play_on_loop(scenario)
+    assert recorder.batches == [[3, 13], [3], [13], [4]]
+    assert recorder.dropped == ["cancelled", "expired"]

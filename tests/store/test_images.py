@@ -44,6 +44,37 @@ def test_a_png_is_decoded_pixel_by_pixel() -> None:
     assert np.array_equal(np.asarray(decode(encode(picture))), np.asarray(picture))
 
 
+def test_a_damaged_plain_png_is_refused_or_keeps_its_pixels() -> None:
+    """Such a PNG takes a short way. What frames its pixels may be damaged, but not they."""
+    picture = draw_noise(6, 5)
+    whole = encode(picture)
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        for damaged in (bytes(flipped), whole[:place]):
+            assert read_pixels(damaged) in {picture.tobytes(), "refused"}, place
+    for place in range(whole.index(b"IDAT"), whole.index(b"IEND") - 4):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        assert read_pixels(bytes(flipped)) == "refused", place
+
+
+@pytest.mark.parametrize("rows", [b"\0" + bytes(6) + b"\0", b"\5" + bytes(6) + b"\0" + bytes(6)])
+def test_a_plain_png_with_impossible_rows_is_judged_as_one_with_more_chunks_is(
+    rows: bytes,
+) -> None:
+    plain = png(2, 2, 8, 2, rows)
+    longer = plain[:33] + chunk(b"tEXt", b"Title\0x") + plain[33:]
+    assert read_pixels(plain) == read_pixels(longer)
+
+
+def read_pixels(data: bytes) -> bytes | str:
+    try:
+        return decode(data).tobytes()
+    except InvalidRequestError:
+        return "refused"
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_jpeg_and_webp_are_decoded(kind: str) -> None:
     plain = Image.new("RGB", (20, 12), (200, 30, 60))
