@@ -47,7 +47,13 @@ def run_server(data_folder: Path) -> Iterator[httpx.Client]:
     with log_path.open("wb") as log:
         server = subprocess.Popen(  # noqa: S603 -- our own launcher
             [sys.executable, str(Path(__file__).with_name("serve.py"))],
-            env={**os.environ, "TENFOLD_DATA": str(data_folder), "TENFOLD_PORT": str(port)},
+            env={
+                **os.environ,
+                "TENFOLD_DATA": str(data_folder),
+                # Its own machine alone, where no key is needed.
+                "TENFOLD_HOST": "127.0.0.1",
+                "TENFOLD_PORT": str(port),
+            },
             stdout=log,
             stderr=log,
             # A Ctrl-C reaches this process, which then stops the server in its own time.

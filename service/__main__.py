@@ -12,11 +12,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
-from service.memory import bound_arenas
 from service.processes import serve_in_processes, stop_with_parent
 from store import keys, migrations
 from store.database import Database
 from store.errors import ConflictError, TenfoldError
+from store.memory import bound_arenas
 from store.settings import Settings
 
 if TYPE_CHECKING:

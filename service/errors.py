@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service.problems import PROBLEM_TYPES
+from service.security_headers import API_HEADERS
 from store.errors import TenfoldError
 
 MEDIA_TYPE = "application/problem+json"
@@ -152,5 +153,7 @@ def _answer_unknown_exception(request: Request, _error: Exception) -> Response:
     return build_problem(
         "internal_error",
         "The service failed on this request; its log has the traceback.",
+        # It is sent outside of the middleware that adds them to all other replies.
+        headers=API_HEADERS,
         path=request.url.path,
     )

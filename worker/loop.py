@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import torch
 
-from store import catalogue, jobs, workers
+from store import catalogue, jobs, memory, workers
 from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import DatabaseError, DatasetError, StaleAttemptError
@@ -115,6 +115,7 @@ class Worker:
                 log.warning("Job %d: %s", claim.job_id, error)
             except Exception as error:  # noqa: BLE001 -- whatever ended it is kept with the job
                 self._record_failure(claim, error)
+        memory.release_freed_memory()
 
     def _record_failure(self, claim: Claim, error: Exception) -> None:
         """Keep with the job what went wrong, as soon as the database lets us."""

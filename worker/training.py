@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from store import memory
 from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
@@ -68,6 +69,7 @@ class Training:
         checkpoint_interval_seconds: float = 60.0,
     ) -> None:
         use_threads(spec)
+        memory.keep_freed_memory()
         self.spec = spec
         self.finished = False
         self._dataset = dataset

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from service.loaded_models import LoadedModels
-from service.memory import bound_arenas, release_freed_memory
+from store.memory import bound_arenas, release_freed_memory
 from tests.service.serving import (
     build_network,
     encode,

@@ -1,11 +1,14 @@
 """What pages in a browser may do with the service, and what its replies forbid them."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from service.app import create_app
 from service.browser_guard import BrowserGuard
 from service.security_headers import API_HEADERS
 from store.settings import Settings
@@ -163,3 +166,18 @@ def test_no_reply_sets_a_cookie_or_names_the_server(open_service: httpx.Client) 
         assert "set-cookie" not in headers
         assert "server" not in headers
         assert "x-powered-by" not in headers
+
+
+def test_a_defect_has_the_headers_too(tmp_path: Path) -> None:
+    """An application that was never started fails at everything."""
+    app = create_app(make_settings(tmp_path))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get("/jobs")
+
+    reply = asyncio.run(ask())
+    assert reply.status_code == 500
+    assert reply.json()["code"] == "internal_error"
+    assert set(API_HEADERS) <= set(reply.headers)

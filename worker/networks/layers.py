@@ -16,16 +16,18 @@ class Whitening(nn.Conv2d):
 
     The filters are the eigenvectors of the covariance of the images' 2x2 patches, divided by the
     roots of their eigenvalues, and the negatives of both, so that the activation that follows
-    loses nothing. Only the bias is trained. After Page, "How to train your ResNet" (2018), and
-    Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv:2404.00498).
+    loses nothing. Only the bias, if there is one, is trained. After Page, "How to train your
+    ResNet" (2018), and Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU"
+    (arXiv:2404.00498).
 
     (N, channels, H, W) → (N, 8 * channels, H - 1, W - 1).
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 2 * channels * _PATCH_SIDE**2, _PATCH_SIDE)
+    def __init__(self, channels: int, *, has_bias: bool = True) -> None:
+        super().__init__(channels, 2 * channels * _PATCH_SIDE**2, _PATCH_SIDE, bias=has_bias)
         self.weight.requires_grad = False
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     @torch.no_grad()
     def initialise_from(self, images: Tensor) -> None:

@@ -18,10 +18,12 @@ class WhitenedNetwork(ImageNetwork):
     smallest_side = 12
     widths: ClassVar[tuple[int, ...]]
     activation: ClassVar[type[nn.Module]]
+    whitening_has_bias: ClassVar[bool] = True
 
     def __init__(self, channels: int, classes: int, height: int, width: int) -> None:
         super().__init__(channels, classes, height, width)
-        self.whitening = Whitening(channels)  # (N, 24, 31, 31) for colour images of 32x32
+        # (N, 24, 31, 31) for colour images of 32x32
+        self.whitening = Whitening(channels, has_bias=self.whitening_has_bias)
         inputs = (self.whitening.out_channels, *self.widths)
         self.blocks = nn.Sequential(
             self.activation(),
@@ -59,6 +61,8 @@ class WhitenedSmall(WhitenedNetwork):
 
     widths = (32, 128, 128)
     activation = nn.ReLU
+    # Nothing is trained before the first convolution, so its backward pass ends at its weights.
+    whitening_has_bias = False
 
 
 class WhitenedMedium(WhitenedNetwork):
