@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-images test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -48,6 +48,9 @@ benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate
 
 chaos: $(ready) ## break everything for an hour: 1,000 kills, each page written, 10 minutes of writers
 	@TENFOLD_CHAOS=1 $(bin)/python -m pytest --capture=no --verbose tests/reliability
+
+fuzz-api: $(ready) ## requests made from the OpenAPI document, right and wrong (SECONDS=1800)
+	@$(bin)/python benchmarks/fuzz_api.py --seconds $(or $(SECONDS),1800)
 
 fuzz-images: $(ready) ## damaged pictures through the decoder, guided by coverage (SECONDS=3600)
 	@$(bin)/uv run --quiet --no-project --python $(bin)/python --with atheris==3.0.0 \

@@ -9,7 +9,8 @@ from fastapi import Query
 
 from store.errors import InvalidRequestError
 
-LARGEST_INTEGER = 2**63 - 1
+# RFC 8259: beyond it JSON readers that compute with doubles disagree on a number.
+LARGEST_INTEGER = 2**53 - 1
 
 CursorQuery = Annotated[
     str | None,

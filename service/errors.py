@@ -122,12 +122,12 @@ def _known_fields(request: Request) -> Sequence[str]:
 def _answer_http_exception(request: Request, error: HTTPException) -> Response:
     code = _CODE_OF_STATUS.get(error.status_code, "internal_error")
     headers = dict(error.headers or {})
-    if code == "method_not_allowed" and (methods := _list_methods(request)):
+    if code == "method_not_allowed" and (methods := list_methods(request)):
         headers["Allow"] = ", ".join(methods)
     return build_problem(code, _explain(code, request, error), headers=headers)
 
 
-def _list_methods(request: Request) -> Sequence[str]:
+def list_methods(request: Request) -> Sequence[str]:
     """Return every method of this address; the router names those of one route only."""
     documented = request.app.openapi()["paths"]
     return [

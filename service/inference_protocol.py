@@ -3,7 +3,7 @@
 Failures are `{"error": "…"}` here, because that is what those clients read.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from service.context import Context
 from service.disconnects import await_connected
+from service.errors import list_methods
 from service.model_cache import LoadedModel, ModelKey
 from service.predictor import InputShape, Item, Prediction
 from service.problems import PROBLEM_TYPES
@@ -30,6 +31,7 @@ from service.protocol_schemas import (
     REPOSITORY_DOCUMENTATION,
     REPOSITORY_REPLY,
     UNLOAD_REPLY,
+    UNREADY_REPLY,
     ModelMetadata,
     ModelReadiness,
     ModelReference,
@@ -72,7 +74,7 @@ class ProtocolRoute(APIRoute):
                 kind = PROBLEM_TYPES.get(error.code, PROBLEM_TYPES["internal_error"])
                 return build_error(kind.status, error.message, error.details)
             except HTTPException as error:
-                return build_error(error.status_code, error.detail)
+                return build_error(error.status_code, error.detail, headers=error.headers)
             except ClientDisconnect:
                 return Response()
 
@@ -83,15 +85,20 @@ router = APIRouter(
     prefix="/v2",
     tags=["open inference protocol"],
     route_class=ProtocolRoute,
-    responses={"4XX": ERROR_REPLY},
+    responses={"4XX": ERROR_REPLY, "5XX": ERROR_REPLY},
 )
 
 
-def build_error(status: int, message: str, details: dict[str, Any] | None = None) -> Response:
+def build_error(
+    status: int,
+    message: str,
+    details: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Return the protocol's form of a failure."""
     seconds = (details or {}).get("retry_after_seconds")
-    headers = {} if seconds is None else {"Retry-After": str(seconds)}
-    return _reply({"error": message}, status, headers)
+    retry = {} if seconds is None else {"Retry-After": str(seconds)}
+    return _reply({"error": message}, status, {**(headers or {}), **retry})
 
 
 @router.get("", response_model=ServerMetadata)
@@ -127,13 +134,17 @@ async def get_version_metadata(
     return await _describe_model(_context(request), f"{model}@{version}")
 
 
-@router.get("/models/{model}/ready", response_model=ModelReadiness)
+@router.get("/models/{model}/ready", response_model=ModelReadiness, responses=UNREADY_REPLY)
 async def check_model_readiness(request: Request, model: ModelReference) -> Response:
     """Tell whether a model answers: it is published, and was not unloaded since."""
     return await _check_readiness(_context(request), model)
 
 
-@router.get("/models/{model}/versions/{version}/ready", response_model=ModelReadiness)
+@router.get(
+    "/models/{model}/versions/{version}/ready",
+    response_model=ModelReadiness,
+    responses=UNREADY_REPLY,
+)
 async def check_version_readiness(
     request: Request, model: ModelReference, version: VersionReference
 ) -> Response:
@@ -204,9 +215,10 @@ async def unload_model(request: Request, model: ModelReference) -> Response:
 
 @router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
 async def refuse_unknown(request: Request, rest: str) -> Response:
-    raise NotFoundError(
-        f"{request.method} /v2/{rest} is no part of the protocol that this server has."
-    )
+    message = f"{request.method} /v2/{rest} is no part of the protocol that this server has."
+    if methods := list_methods(request):
+        raise HTTPException(405, message, headers={"Allow": ", ".join(methods)})
+    raise NotFoundError(message)
 
 
 async def _describe_model(context: Context, reference: str) -> Response:

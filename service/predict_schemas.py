@@ -101,6 +101,7 @@ REQUEST_BODY: dict[str, Any] = {
                 "properties": {
                     "file": {
                         "type": "array",
+                        "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
                         "description": "One or many files, in fields of any name.",
                     }

@@ -88,8 +88,14 @@ def read_input_shape(manifest: dict[str, Any]) -> InputShape:
             f"The model has format version {manifest.get('format_version')}, and this "
             f"version of Tenfold reads {FORMAT_VERSION}: upgrade Tenfold, or train again."
         )
-    shape = manifest["input"]
-    return InputShape(shape["height"], shape["width"], shape["color"])
+    try:
+        shape = manifest["input"]
+        return InputShape(shape["height"], shape["width"], shape["color"])
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            "The model's manifest does not say what pictures it takes: train it again, or "
+            "restore a backup."
+        ) from error
 
 
 def rank(probabilities: Probabilities) -> list[Prediction]:

@@ -82,6 +82,15 @@ Replies = dict[int | str, dict[str, Any]]
 LIVE_REPLY: Replies = {200: json_example({"live": True})}
 # The specification names the member of this reply "live"; most servers send "ready".
 READY_REPLY: Replies = {200: json_example({"live": True, "ready": True})}
+UNREADY_REPLY: Replies = {
+    503: {
+        "model": ModelReadiness,
+        **json_example(
+            {"name": "cifar10-tutorial", "ready": False},
+            "The model was unloaded, and not used since.",
+        ),
+    }
+}
 LOAD_REPLY: Replies = {200: json_example({"name": "cifar10-tutorial", "load": True})}
 UNLOAD_REPLY: Replies = {200: json_example({"name": "cifar10-tutorial", "unload": True})}
 REPOSITORY_REPLY: Replies = {
@@ -112,12 +121,46 @@ REPOSITORY_DOCUMENTATION: dict[str, Any] = {
         "content": {"application/json": {"schema": {"type": "object"}, "example": {"ready": True}}},
     }
 }
+_INFER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "parameters": {"type": "object"},
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype", "data"],
+                "properties": {
+                    "name": {"const": "images"},
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                    "datatype": {"enum": ["UINT8", "BYTES"]},
+                    "data": {"type": "array"},
+                },
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"enum": ["probabilities", "class_index", "class"]},
+                    "parameters": {"type": "object"},
+                },
+            },
+        },
+    },
+}
 INFER_DOCUMENTATION: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {"type": "object"},
+                "schema": _INFER_SCHEMA,
                 "example": {
                     "id": "7",
                     "inputs": [

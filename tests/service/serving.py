@@ -5,7 +5,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ def publish(
     height: int = 32,
     width: int = 32,
     color: str = "rgb",
+    extra_files: Mapping[str, bytes] | None = None,
 ) -> int:
     """Publish a network as the next version of `name` through a job, and return the version."""
     manifest = {
@@ -83,6 +84,7 @@ def publish(
     files = {
         "model.onnx": build_network() if network is None else network,
         "manifest.json": json.dumps(manifest).encode(),
+        **(extra_files or {}),
     }
     database = Database(settings.resolved_database_url)
     try:
