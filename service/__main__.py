@@ -6,12 +6,15 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.connections import ConnectionLimits, Connections
+from service.http_protocol import BoundedHttpProtocol
 from service.processes import serve_in_processes, stop_with_parent
 from store import keys, migrations
 from store.database import Database
@@ -72,7 +75,8 @@ def build_config(settings: Settings) -> uvicorn.Config:
     """Return the server's configuration, the same for production and for tests."""
     return uvicorn.Config(
         create_app(settings),
-        http="httptools",
+        http=partial(BoundedHttpProtocol, Connections(ConnectionLimits.of(settings))),  # type: ignore[arg-type]
+        ws="none",
         loop="uvloop",
         # `main` has configured logging.
         log_config=None,

@@ -90,6 +90,22 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "too_many_queued_jobs": ProblemType(
         429, "The key has too many jobs in the queue", "Wait until some have begun, or cancel some."
     ),
+    # The connection, before there is a request.
+    "malformed_request": ProblemType(
+        400, "The bytes are no HTTP request", "Use an HTTP client, and HTTP/1.1."
+    ),
+    "header_too_large": ProblemType(
+        431, "The header is too large", "Send a shorter address and fewer header fields."
+    ),
+    "header_too_slow": ProblemType(
+        408, "The header did not arrive in time", "Send the request at once."
+    ),
+    "upload_too_slow": ProblemType(
+        408, "The body did not arrive in time", "Send less at once, or over a faster line."
+    ),
+    "too_many_connections": ProblemType(
+        503, "All connections are in use", "Try again after the seconds in `Retry-After`."
+    ),
     # What does not exist.
     "not_found": ProblemType(404, "There is nothing at this address", "GET /docs lists them all."),
     "method_not_allowed": ProblemType(

@@ -125,6 +125,27 @@ class Settings(BaseSettings):
         published_host = (self.published or "").rpartition(":")[0]
         return not _is_loopback(published_host)
 
+    limit_connections: int = Field(
+        default=2_000,
+        ge=16,
+        description="Connections of one server process; beyond it the one that has waited "
+        "longest for its client makes room.",
+    )
+    limit_header_bytes: int = Field(
+        default=16_384, ge=1_024, description="Largest header of a request, with its address."
+    )
+    limit_header_seconds: float = Field(
+        default=10.0, gt=0, description="Longest time until the header of a request is there."
+    )
+    limit_upload_seconds: float = Field(
+        default=300.0, gt=0, description="Longest time until the body of a request is there."
+    )
+    limit_upload_bytes_per_second: float = Field(
+        default=1_000.0,
+        ge=0,
+        description="Slowest upload, on average and after the time that a header may take.",
+    )
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{(self.data / 'tenfold.db').resolve()}"

@@ -207,6 +207,8 @@ def test_problem_codes_are_stable() -> None:
         "deadline_exceeded": 503,
         "explain_not_installed": 409,
         "file_not_found": 404,
+        "header_too_large": 431,
+        "header_too_slow": 408,
         "host_not_allowed": 403,
         "idempotency_key_reused": 422,
         "image_not_found": 404,
@@ -224,6 +226,7 @@ def test_problem_codes_are_stable() -> None:
         "key_missing": 401,
         "key_not_found": 404,
         "malformed_body": 400,
+        "malformed_request": 400,
         "method_not_allowed": 405,
         "model_not_found": 404,
         "network_not_found": 404,
@@ -240,6 +243,7 @@ def test_problem_codes_are_stable() -> None:
         "sweep_already_ended": 409,
         "sweep_not_ended": 409,
         "sweep_not_found": 404,
+        "too_many_connections": 503,
         "too_many_images": 413,
         "too_many_queued_jobs": 429,
         "too_many_requests": 429,
@@ -248,6 +252,7 @@ def test_problem_codes_are_stable() -> None:
         "unknown_class": 422,
         "unknown_dataset": 422,
         "unsupported_media_type": 415,
+        "upload_too_slow": 408,
     }
 
 
