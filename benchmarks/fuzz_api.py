@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.service.populated import populate
+from tests.service.populated import create_key, populate
 from tests.service.serving import serve
 
 CONFIGURATION = Path(__file__).parents[1] / "tests" / "service" / "schemathesis.toml"
@@ -25,21 +25,26 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="tenfold-fuzz-") as folder,
-        serve(populate(Path(folder))) as client,
-    ):
-        run = subprocess.run(  # noqa: S603 -- a program of this environment
-            [
-                *(sys.executable, "-m", "schemathesis.cli"),
-                *("--config-file", str(CONFIGURATION), "run", f"{client.base_url}/openapi.json"),
-                *("--checks", "all", "--suppress-health-check", "all"),
-                *("--max-time", str(options.seconds), "--seed", str(options.seed)),
-            ],
-            cwd=folder,
-            check=False,
-        )
-    return run.returncode
+    with tempfile.TemporaryDirectory(prefix="tenfold-fuzz-") as folder:
+        settings = populate(Path(folder))
+        with serve(settings) as client:
+            return run(f"{client.base_url}/openapi.json", create_key(settings), options)
+
+
+def run(address: str, key: str, options: argparse.Namespace) -> int:
+    """Run schemathesis, and return its exit status."""
+    return subprocess.run(  # noqa: S603 -- a program of this environment
+        [
+            *(sys.executable, "-m", "schemathesis.cli"),
+            *("--config-file", str(CONFIGURATION), "run", address),
+            *("--checks", "all", "--suppress-health-check", "all"),
+            # The run's own key would be gone.
+            *("--exclude-operation-id", "revoke_key"),
+            *("--header", f"Authorization: Bearer {key}"),
+            *("--max-time", str(options.seconds), "--seed", str(options.seed)),
+        ],
+        check=False,
+    ).returncode
 
 
 if __name__ == "__main__":
