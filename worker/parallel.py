@@ -9,6 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from store.errors import TrainingError
 from store.specs import TrainingSpec
+from worker.precision import Precision
 from worker.reports import Notice
 
 T = TypeVar("T")
@@ -31,7 +32,26 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and available else "cpu")
 
 
-def wrap(network: nn.Module, spec: TrainingSpec, device: torch.device) -> nn.Module:
+class InPrecision(nn.Module):
+    """Enters the number format where the network runs.
+
+    Replicas run in threads of their own, to which PyTorch hands on that autocast is on, but not
+    the format.
+    """
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self._network = network
+        self._precision = precision
+
+    def forward(self, images: Tensor) -> Tensor:
+        with self._precision.autocast():
+            return self._network(images)  # type: ignore[no-any-return]
+
+
+def wrap(
+    network: nn.Module, spec: TrainingSpec, device: torch.device, precision: Precision
+) -> nn.Module:
     """Return `network`, or what splits each batch around it where several are to share it.
 
     As in the lesson, `auto` uses every GPU that is present. A device with a number (`cuda:1`)
@@ -45,7 +65,7 @@ def wrap(network: nn.Module, spec: TrainingSpec, device: torch.device) -> nn.Mod
     # Replicas would run a compiled network uncompiled.
     if spec.parallelism == "single" or spec.compilation != "off" or not several:
         return network
-    return nn.DataParallel(network)
+    return nn.DataParallel(InPrecision(network, precision))
 
 
 def agree(value: T) -> T:

@@ -91,7 +91,7 @@ class Training:
         self._arithmetic.arrange_network(self.network)
         self._precision = Precision(self._arithmetic.precision, device)
         compiled = compilation.compile_network(self.network, spec.compilation)
-        self._model = parallel.wrap(compiled, spec, device)
+        self._model = parallel.wrap(compiled, spec, device, self._precision)
         self._average = build_average(self.network, spec.ema_decay)
         self._early_stopping = EarlyStopping(spec.patience_epochs)
         self._compute_loss = optimizers.build_loss(spec, len(dataset.classes), device)

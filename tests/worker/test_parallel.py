@@ -1,5 +1,7 @@
 """Devices, and a batch split over several: as far as a machine without GPUs can tell."""
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,9 +10,11 @@ from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.specs import TrainingSpec
 from worker import checkpoints, networks, parallel
-from worker.parallel import choose_device, observe_replicas, wrap
+from worker.parallel import InPrecision, choose_device, observe_replicas, wrap
+from worker.precision import Precision
 from worker.training import Training
 
+CPU = torch.device("cpu")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 with_several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 
@@ -48,7 +52,7 @@ def test_without_cuda_the_network_passes_through(parallelism: str) -> None:
     """So its weights keep their names, without `module.` before them."""
     network = make_network()
     spec = TrainingSpec.model_validate({"parallelism": parallelism})
-    assert wrap(network, spec, torch.device("cpu")) is network
+    assert wrap(network, spec, CPU, Precision("fp32", CPU)) is network
 
 
 @pytest.mark.parametrize("wrapper", ["compiled", "data_parallel"])
@@ -67,12 +71,12 @@ def test_what_wraps_the_network_does_not_show_in_its_state(
             "compilation": compilation,
         }
     )
-    training = Training(spec, few_shapes, torch.device("cpu"))
+    training = Training(spec, few_shapes, CPU)
     expected = make_network().state_dict().keys()
     assert training.result.state_dict().keys() == expected
     saved = checkpoints.from_files(training.state()).part("network")
     assert saved.keys() == expected
-    assert Training(spec, few_shapes, torch.device("cpu"), resume=training.state()).step == 0
+    assert Training(spec, few_shapes, CPU, resume=training.state()).step == 0
 
 
 def test_the_notice_tells_what_each_replica_received() -> None:
@@ -95,11 +99,23 @@ def test_looking_at_the_replicas_changes_nothing() -> None:
     assert not network._forward_hooks  # noqa: SLF001 -- no public way to count them
 
 
+def test_the_number_format_reaches_the_threads_of_the_replicas() -> None:
+    network = nn.Linear(4, 2)
+    formats: list[torch.dtype] = []
+    network.register_forward_hook(lambda _module, _inputs, outputs: formats.append(outputs.dtype))
+    replica = InPrecision(network, Precision("bf16", CPU))
+    thread = Thread(target=replica, args=(torch.zeros(3, 4),))
+    thread.start()
+    thread.join()
+    assert formats == [torch.bfloat16]
+
+
 @with_several
 def test_several_gpus_share_a_batch() -> None:
     network = make_network().cuda()
-    model = wrap(network, TrainingSpec(), torch.device("cuda"))
+    cuda = torch.device("cuda")
+    model = wrap(network, TrainingSpec(), cuda, Precision("bf16", cuda))
     assert isinstance(model, nn.DataParallel)
     notice = observe_replicas(model, network, torch.zeros(4, 3, 32, 32, device="cuda"))
     assert notice.data["gpus"] == min(4, torch.cuda.device_count())
-    assert wrap(network, TrainingSpec(), torch.device("cuda:0")) is network
+    assert wrap(network, TrainingSpec(), torch.device("cuda:0"), Precision("fp32", cuda)) is network
