@@ -159,19 +159,21 @@ def list_events(job_id: int, cursor: str | None) -> Call[schemas.EventPage]:
     return _get(schemas.EventPage, "jobs", job_id, "events", limit=LARGEST_PAGE, cursor=cursor)
 
 
-def follow_events(job_id: int, last_event_id: int) -> Call[None]:
+def follow_events(job_id: int, last_event_id: str | None) -> Call[None]:
     """The stream of events after `last_event_id`; answered with 204 when the job has no more."""
-    return Call(
-        "GET",
-        _path("jobs", job_id, "events"),
-        _read_nothing,
-        headers={
-            "Accept": "text/event-stream",
-            "Cache-Control": "no-store",
-            "Last-Event-ID": str(last_event_id),
-        },
-        is_stream=True,
-    )
+    return _follow(_path("jobs", job_id, "events"), last_event_id)
+
+
+def follow_metrics(job_id: int, last_event_id: str | None) -> Call[None]:
+    """The stream of metrics after `last_event_id`; answered with 204 when the job has no more."""
+    return _follow(_path("jobs", job_id, "metrics"), last_event_id)
+
+
+def _follow(path: str, last_event_id: str | None) -> Call[None]:
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if last_event_id is not None:
+        headers["Last-Event-ID"] = last_event_id
+    return Call("GET", path, _read_nothing, headers=headers, is_stream=True)
 
 
 def get_report(job_id: int) -> Call[schemas.Report]:

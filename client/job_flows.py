@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
 import httpx
 from httpx_sse import ServerSentEvent
 
 from client import calls
+from client.calls import Call
 from client.errors import (
     ConnectionFailedError,
     JobCancelledError,
@@ -17,7 +19,7 @@ from client.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from client.flows import Flow, Item, Items, NextEvent, Sleep, ask
+from client.flows import Flow, Item, Items, NextEvent, Sleep, Value, ask
 from client.schemas import (
     ClassifiedImage,
     EpochMetric,
@@ -142,7 +144,31 @@ def list_events(job_id: int) -> Items[Event]:
 
 
 def follow_events(job_id: int, last_event_id: int) -> Items[Event]:
-    """Yield the events after `last_event_id` as they happen, until the job has ended.
+    """Yield the events after `last_event_id` as they happen, until the job has ended."""
+    return _follow(
+        partial(calls.follow_events, job_id),
+        str(last_event_id),
+        lambda event: Event.model_validate_json(event.data),
+    )
+
+
+def follow_metrics(job_id: int) -> Items[StepMetric | EpochMetric]:
+    """Yield all metrics as they come, until the job has ended."""
+    # An empty id would be that of no metric, so the first request has none.
+    return _follow(partial(calls.follow_metrics, job_id), None, _read_metric)
+
+
+def _read_metric(event: ServerSentEvent) -> StepMetric | EpochMetric:
+    kind = StepMetric if event.event == "step" else EpochMetric
+    return kind.model_validate_json(event.data)
+
+
+def _follow(
+    call: Callable[[str | None], Call[None]],
+    last_event_id: str | None,
+    read: Callable[[ServerSentEvent], Value],
+) -> Items[Value]:
+    """Yield what a stream says until the job has ended.
 
     A broken stream is taken up again after the last event that arrived. Raises
     ConnectionFailedError when the service stays away for two minutes.
@@ -150,7 +176,7 @@ def follow_events(job_id: int, last_event_id: int) -> Items[Event]:
     last_contact = monotonic()
     while True:
         try:
-            stream: httpx.Response = yield calls.follow_events(job_id, last_event_id)
+            stream: httpx.Response = yield call(last_event_id)
         except (ConnectionFailedError, UnavailableError):
             if monotonic() - last_contact > PATIENCE_SECONDS:
                 raise
@@ -162,9 +188,9 @@ def follow_events(job_id: int, last_event_id: int) -> Items[Event]:
                 if not outcome.data:
                     # The reader takes the service's ping, a comment, for an event.
                     continue
-                event = Event.model_validate_json(outcome.data)
-                last_event_id = event.id
-                yield Item(event)
+                value = read(outcome)
+                last_event_id = outcome.id
+                yield Item(value)
             # It ends with the job, and also when the service stops: asking again tells which.
             last_contact = monotonic()
         yield Sleep(POLL_INTERVAL_SECONDS)

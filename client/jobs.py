@@ -19,7 +19,16 @@ from client.operations import (
     operation,
 )
 from client.runners import AsyncRunner, SyncRunner
-from client.schemas import Checkpoint, ClassifiedImage, Event, JobRecord, Metrics, Report
+from client.schemas import (
+    Checkpoint,
+    ClassifiedImage,
+    EpochMetric,
+    Event,
+    JobRecord,
+    Metrics,
+    Report,
+    StepMetric,
+)
 
 
 class JobOperations(JobRecord):
@@ -91,6 +100,14 @@ class JobOperations(JobRecord):
         A connection that breaks is taken up again; no event comes twice, and none is missed.
         """
         return job_flows.follow_events(self.id, last_event_id)
+
+    @iteration
+    def follow_metrics(self) -> Items[StepMetric | EpochMetric]:
+        """Iterate over the metrics of steps and epochs as they come, until the job has ended.
+
+        A connection that breaks is taken up again; no metric comes twice, and none is missed.
+        """
+        return job_flows.follow_metrics(self.id)
 
     @operation
     def get_report(self) -> Flow[Report]:

@@ -1,24 +1,25 @@
 """`/jobs/{id}/events`: what happened to a job, as pages or as a stream (SSE)."""
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Header, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi import APIRouter, Response
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.concurrency import run_in_threadpool
 
-from service import cursors
+from service import cursors, job_streams
 from service.context import Context, ContextDependency
 from service.cursors import CursorQuery
+from service.event_feed import Topic
+from service.job_streams import Accept, LastEventId, News
 from service.openapi import COMMON_PROBLEMS, problem_responses
 from service.parameters import JobId, Limit
 from store import events, jobs
-from store.errors import InvalidRequestError, NotFoundError
+from store.errors import InvalidRequestError
 
 router = APIRouter(
     prefix="/jobs/{job_id}/events",
@@ -26,7 +27,6 @@ router = APIRouter(
     responses=problem_responses(*COMMON_PROBLEMS, "job_not_found"),
 )
 
-PING_INTERVAL_SECONDS = 15.0
 _BATCH = 200
 
 
@@ -74,15 +74,9 @@ _REPLIES: dict[int | str, dict[str, Any]] = {
             "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE},
         },
     },
-    204: {"description": "Stream only: the job has ended and `Last-Event-ID` was its last event."},
+    204: {"description": "Stream only: the job has ended, and there is nothing more."},
     **problem_responses("invalid_cursor"),
 }
-
-Accept = Annotated[str, Header(description="`text/event-stream` for the stream.")]
-LastEventId = Annotated[
-    str | None,
-    Header(alias="Last-Event-ID", description="Stream only: the last event that you have."),
-]
 
 
 @router.get("", response_model=EventPage, responses=_REPLIES)
@@ -98,19 +92,18 @@ async def list_events(
     """List events, oldest first; poll with `next_cursor`, or follow them as server-sent events.
 
     A stream begins after `Last-Event-ID` (or `cursor`), and ends when the job has ended.
-    Reconnecting then is answered with 204, which tells a browser to stop.
+    Asking again then is answered with 204, which tells a browser to stop.
     """
     after = 0 if cursor is None else cursors.decode_numbers("events", cursor, 1)[0]
-    if "text/event-stream" not in accept.lower():
+    if not job_streams.is_wanted(accept):
         return await run_in_threadpool(_read_page, context, job_id, after, limit)
     if last_event_id is not None:
         after = _parse_event_id(last_event_id)
-    page, has_ended = await run_in_threadpool(_read_news, context, job_id, after)
-    if has_ended and not page and last_event_id is not None:
-        return Response(status_code=204)
-    return EventSourceResponse(
-        _stream(context, job_id, after),
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    return await job_streams.answer(
+        context,
+        Topic("events", job_id),
+        after,
+        partial(_read_news, context, job_id),
     )
 
 
@@ -136,35 +129,16 @@ def _read_page(context: Context, job_id: int, after: int, limit: int) -> EventPa
     )
 
 
-def _read_news(context: Context, job_id: int, after: int) -> tuple[list[EventReply], bool]:
-    """Return the next events, and whether the job has ended, both of the same moment."""
+def _read_news(context: Context, job_id: int, after: int) -> News[int]:
     with context.database.reading() as session:
         has_ended = jobs.get(session, job_id).status.is_ended
         rows = events.list_page(session, job_id, after=after, limit=_BATCH)
-    return [EventReply.model_validate(row) for row in rows], has_ended
-
-
-async def _stream(context: Context, job_id: int, after: int) -> AsyncIterator[bytes]:
-    """Yield the job's events until it has ended, was deleted, or the server stops."""
-    async with context.event_feed.follow(job_id) as news:
-        while not context.event_feed.is_closed:
-            # Cleared first: what comes while the page is read wakes the next round.
-            news.clear()
-            try:
-                page, has_ended = await run_in_threadpool(_read_news, context, job_id, after)
-            except NotFoundError:
-                return
-            for event in page:
-                yield _format(event)
-                after = event.id
-            if len(page) == _BATCH:
-                continue
-            if has_ended:
-                return
-            try:
-                await asyncio.wait_for(news.wait(), PING_INTERVAL_SECONDS)
-            except TimeoutError:
-                yield KEEPALIVE_COMMENT
+    return News(
+        events=[_format(EventReply.model_validate(row)) for row in rows],
+        position=rows[-1].id if rows else after,
+        has_more=len(rows) == _BATCH,
+        has_ended=has_ended,
+    )
 
 
 def _format(event: EventReply) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from store.reports import EpochReport, StepReport
@@ -44,3 +44,10 @@ def list_epochs(
     if after is not None:
         query = query.where(EpochMetric.epoch > after)
     return list(session.scalars(query.limit(limit)))
+
+
+def find_newest(session: Session, job_id: int) -> tuple[int, int]:
+    """Return the last step and the last epoch that have metrics, 0 where none has."""
+    step = session.scalar(select(func.max(StepMetric.step)).where(StepMetric.job_id == job_id))
+    epoch = session.scalar(select(func.max(EpochMetric.epoch)).where(EpochMetric.job_id == job_id))
+    return step or 0, epoch or 0

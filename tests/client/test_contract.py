@@ -25,6 +25,7 @@ NOT_OURS = {
 MANY_NAMES = {
     "change_job": {"cancel_job", "pause_job", "resume_job", "retry_job"},
     "follow_events": {"list_events"},
+    "follow_metrics": {"list_metrics"},
     "predict_one": {"predict"},
     "predict_many": {"predict"},
 }

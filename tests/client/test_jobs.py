@@ -19,7 +19,7 @@ from client import (
     WaitTimeoutError,
 )
 from client.jobs import AsyncJob
-from client.schemas import ModelSummary, Report
+from client.schemas import EpochMetric, ModelSummary, Report, StepMetric
 from tests.acceptance.conftest import Stack
 from tests.client.conftest import TRAINED, TRAINED_MODEL
 from tests.client.unreliable_proxy import UnreliableProxy
@@ -107,6 +107,19 @@ def test_followed_events_come_once_though_the_stream_breaks(
         proxy.faults.extend(["cut_after_event", "busy", "cut_after_event", "lose_reply"])
         followed = list(job.follow_events())
     assert followed == list(trained_job.list_events())
+
+
+def test_followed_metrics_come_once_and_in_order_though_the_stream_breaks(
+    proxy: UnreliableProxy, trained_job: Job
+) -> None:
+    with Tenfold(proxy.url) as client:
+        job = client.get_job(trained_job.id)
+        proxy.faults.extend(["cut_after_event", "busy", "cut_after_event", "lose_reply"])
+        followed = list(job.follow_metrics())
+    everything = trained_job.read_metrics()
+    assert [metric for metric in followed if isinstance(metric, StepMetric)] == everything.steps
+    assert [metric for metric in followed if isinstance(metric, EpochMetric)] == everything.epochs
+    assert [metric.step for metric in followed] == sorted(metric.step for metric in followed)
 
 
 def test_events_are_followed_from_the_last_that_one_has(trained_job: Job) -> None:

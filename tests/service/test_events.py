@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,20 +9,7 @@ import pytest
 
 from store import jobs
 from tests.service.stand_in_worker import StandInWorker
-
-STREAM = {"Accept": "text/event-stream"}
-
-
-def read_stream(reply: httpx.Response) -> Iterator[dict[str, str]]:
-    """Yield the fields of each server-sent event; comments are skipped."""
-    fields: dict[str, str] = {}
-    for line in reply.iter_lines():
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif fields:
-            yield fields
-            fields = {}
+from tests.service.streams import STREAM, read_stream
 
 
 @pytest.fixture
