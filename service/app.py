@@ -50,8 +50,6 @@ from store.database import Database
 from store.rescue import Rescue
 from store.settings import Settings
 
-LARGEST_BODY_BYTES = 1 << 20
-
 _DESCRIPTION = """
 Train an image classifier and serve it, on your own machine.
 
@@ -108,12 +106,10 @@ def create_app(settings: Settings) -> FastAPI:
     # What is added later is further out: what the limit refuses is counted, and gets no further.
     app.add_middleware(
         BodyLimitMiddleware,
-        limit_bytes=LARGEST_BODY_BYTES,
-        limits_bytes={
-            "/predict": predict.LARGEST_PREDICT_BODY_BYTES,
-            "/explain": predict.LARGEST_PREDICT_BODY_BYTES,
-            "/v2": inference_protocol.LARGEST_INFER_BODY_BYTES,
-        },
+        limit_bytes=settings.limit_body_bytes,
+        limits_bytes=dict.fromkeys(
+            ("/predict", "/explain", "/v2"), settings.limit_predict_body_bytes
+        ),
     )
     errors.add_handlers(app)
     for router in _ROUTERS:

@@ -4,6 +4,7 @@ Failures are `{"error": "…"}` here, because that is what those clients read.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,6 @@ from service.tensors import (
 from store import models
 from store.errors import InvalidRequestError, NotFoundError, TenfoldError
 
-LARGEST_INFER_BODY_BYTES = 64 << 20
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 _OUTPUTS = ("probabilities", "class_index", "class")
 _MICROSECONDS = 1_000_000
@@ -261,18 +261,21 @@ async def _infer(request: Request, reference: str) -> Response:
     context, headers = _context(request), request.headers
     model = await context.loaded_models.find(reference)
     body = await request.body()
+    read = partial(_read_body, largest_bytes=context.settings.limit_predict_body_bytes)
     if len(body) > _LONG_BODY_BYTES or "content-encoding" in headers:
-        asked, items = await run_in_threadpool(_read_body, body, headers, model.predictor.input)
+        asked, items = await run_in_threadpool(read, body, headers, model.predictor.input)
     else:
-        asked, items = _read_body(body, headers, model.predictor.input)
+        asked, items = read(body, headers, model.predictor.input)
     deadline_seconds = _read_deadline(asked, context.settings.predict_deadline_seconds)
     outcomes = await await_connected(request, model.predict(items, deadline_seconds))
     return _reply_outputs(asked, model, [_check(item, n) for n, item in enumerate(outcomes)])
 
 
-def _read_body(body: bytes, headers: Headers, shape: InputShape) -> tuple[InferRequest, list[Item]]:
+def _read_body(
+    body: bytes, headers: Headers, shape: InputShape, *, largest_bytes: int
+) -> tuple[InferRequest, list[Item]]:
     """Return the request and its pictures. Raises InvalidRequestError."""
-    content = inflate(body, headers.get("content-encoding", ""), LARGEST_INFER_BODY_BYTES)
+    content = inflate(body, headers.get("content-encoding", ""), largest_bytes)
     asked, binary = read_request(content, headers.get("inference-header-content-length"))
     return asked, read_items(asked, binary, shape)
 

@@ -1,17 +1,36 @@
 """What can be known of a job before it is trained: that its data set and network go together."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from store import catalogue, models
-from store.errors import InvalidRequestError, NotFoundError
+from store import catalogue, models, statistics
+from store.errors import InvalidRequestError, LimitError, NotFoundError
+from store.settings import Settings
 from store.specs import TrainingSpec
 from store.tables import Dataset
 
+_FLOAT32_BYTES = 4
+# The images as the network takes them, and at least once more: as they were before augmentation,
+# and as the gradient's way back needs them.
+_BATCH_COPIES = 2
+_QUEUE_RETRY_SECONDS = 10
 
-def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path) -> None:
+
+def check_queue(session: Session, most_jobs: int, *, new_jobs: int) -> None:
+    """Raise LimitError where `most_jobs` are in the queue beside the `new_jobs` of this request."""
+    if statistics.count_queued_jobs(session) - new_jobs >= most_jobs:
+        raise LimitError(
+            f"{most_jobs:,} jobs are in the queue, which is as many as it takes: wait until some "
+            "have begun, or cancel some.",
+            code="queue_full",
+            retry_after_seconds=_QUEUE_RETRY_SECONDS,
+        )
+
+
+def check_trainable(session: Session, spec: TrainingSpec, settings: Settings) -> None:
     """Raise InvalidRequestError where the job could only fail.
 
     What no worker has described yet is let through: the worker decides when it comes.
@@ -20,7 +39,7 @@ def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path)
     known = {row.name: row for row in catalogue.list_datasets(session)}
     dataset = known.get(spec.dataset)
     if dataset is None:
-        _check_exists(spec.dataset, known, datasets_folder)
+        _check_exists(spec.dataset, known, settings.datasets_folder)
         return
     if dataset.state == "unusable":
         raise InvalidRequestError(
@@ -28,6 +47,7 @@ def check_trainable(session: Session, spec: TrainingSpec, datasets_folder: Path)
             code="dataset_unusable",
         )
     _check_batch_size(spec, dataset.description)
+    _check_batch_memory(spec, dataset.description, settings.limit_batch_bytes)
     _check_image_size(session, spec, dataset.description)
 
 
@@ -73,6 +93,25 @@ def _check_batch_size(spec: TrainingSpec, description: dict[str, Any]) -> None:
             f"batch_size {spec.batch_size} is more than the {sum(counts)} training images of "
             f"{spec.dataset}: set it to {sum(counts)} or less.",
             code="dataset_too_small",
+        )
+
+
+def _check_batch_memory(
+    spec: TrainingSpec, description: dict[str, Any], limit_bytes: int | None
+) -> None:
+    height, width = description.get("height"), description.get("width")
+    if height is None or width is None:
+        return
+    channels = 1 if spec.color == "grey" else 3
+    image_bytes = channels * height * width * _FLOAT32_BYTES * _BATCH_COPIES
+    limit = limit_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    largest = limit // image_bytes
+    if spec.batch_size > largest:
+        raise InvalidRequestError(
+            f"A batch of {spec.batch_size:,} images of {height} by {width} pixels takes "
+            f"{spec.batch_size * image_bytes:,} bytes for the images alone, and {limit:,} are "
+            f"there: set batch_size to {largest:,} or less.",
+            code="batch_too_large",
         )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service import cursors
 from service.context import ApiKeyIdDependency, Context, ContextDependency
 from service.cursors import LARGEST_INTEGER, CursorQuery
-from service.job_checks import check_trainable
+from service.job_checks import check_queue, check_trainable
 from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import JobId, Limit
@@ -58,10 +58,12 @@ IdempotencyKey = Annotated[
             "unknown_dataset",
             "dataset_unusable",
             "dataset_too_small",
+            "batch_too_large",
             "images_too_small",
             "initial_model_unusable",
             "idempotency_key_reused",
             "too_many_queued_jobs",
+            "queue_full",
         ),
     },
 )
@@ -79,7 +81,7 @@ def submit_job(
     """
     spec = _resolve(request)
     with context.database.writing() as session:
-        check_trainable(session, spec, context.settings.datasets_folder)
+        check_trainable(session, spec, context.settings)
         job, is_new = jobs.submit(
             session,
             request,
@@ -87,6 +89,9 @@ def submit_job(
             api_key_id=api_key_id,
             most_queued=context.settings.key_queued_jobs,
         )
+        if is_new:
+            # Afterwards, because the same job again is no further one. It undoes the insert.
+            check_queue(session, context.settings.limit_queued_jobs, new_jobs=1)
     response.headers["Location"] = f"/jobs/{job.id}"
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"

@@ -65,7 +65,7 @@ class LoadedModel:
         """
         if len(items) > self._most_items:
             raise InvalidRequestError(
-                f"{len(items)} images were sent, and at most {self._most_items} can wait: "
+                f"{len(items)} images were sent, and a request has at most {self._most_items}: "
                 "send them in several requests.",
                 code="too_many_images",
             )
@@ -167,7 +167,8 @@ class ModelCache:
             max_waiting_items=self._settings.predict_queue_images,
             observer=BatchObserver(self._monitoring, key.name),
         )
-        most_items = self._settings.predict_queue_images
+        settings = self._settings
+        most_items = min(settings.predict_queue_images, settings.limit_request_images)
         model = LoadedModel(
             key, predictor, size_bytes, batcher, decoder=self._decoder, most_items=most_items
         )
@@ -190,7 +191,8 @@ class ModelCache:
         )
         # Reading, parsing and measuring used several times the size of the network.
         release_freed_memory()
-        return Predictor(manifest, tuned.engine), tuned, len(network)
+        predictor = Predictor(manifest, tuned.engine, self._settings.limit_image_pixels)
+        return predictor, tuned, len(network)
 
     def _make_room(self, size_bytes: int) -> None:
         """Let the least recently used go until `size_bytes` more fit, or none is left."""

@@ -24,7 +24,6 @@ from service.predictor import Prediction
 from service.uploads import Upload, read_uploads
 from store.errors import InvalidRequestError, TenfoldError
 
-LARGEST_PREDICT_BODY_BYTES = 64 << 20
 DEFAULT_TOP_K = 3
 # A longer form or JSON takes more than a millisecond to take apart: that is a thread's work.
 _LONG_BODY_BYTES = 1 << 18
@@ -82,10 +81,12 @@ async def predict(request: Request) -> Response:
 
 async def receive_uploads(request: Request) -> list[Upload]:
     """Return the pictures in the body of a request. Raises what `read_uploads` raises."""
+    context: Context = request.app.state.context
+    most_images = context.settings.limit_request_images
     body, content_type = await request.body(), request.headers.get("content-type", "")
     if len(body) > _LONG_BODY_BYTES and not content_type.startswith("image/"):
-        return await asyncio.to_thread(read_uploads, body, content_type)
-    return read_uploads(body, content_type)
+        return await asyncio.to_thread(read_uploads, body, content_type, most_images)
+    return read_uploads(body, content_type, most_images)
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.engines import Engine
 from store.errors import ArtifactError, InvalidRequestError
-from store.images import Color, Pixels, decode, fit
+from store.images import LARGEST_PIXEL_COUNT, Color, Pixels, decode, fit
 
 FORMAT_VERSION = 1
 # Float32 carries about seven significant digits; more in a reply would be noise.
@@ -49,19 +49,26 @@ class Prediction:
 class Predictor:
     """Decodes, runs the engine, and ranks. Safe to call from several threads."""
 
-    def __init__(self, manifest: dict[str, Any], engine: Engine) -> None:
+    def __init__(
+        self,
+        manifest: dict[str, Any],
+        engine: Engine,
+        largest_pixel_count: int = LARGEST_PIXEL_COUNT,
+    ) -> None:
         """Raises ArtifactError where the manifest is of a format this version does not know."""
         self.manifest = manifest
         self.classes: list[str] = manifest["classes"]
         self.input = read_input_shape(manifest)
         self.engine = engine
+        self._largest_pixel_count = largest_pixel_count
 
     def prepare(self, data: bytes) -> Pixels:
         """Return the picture as the network's input (H, W, C), exactly as training saw its own.
 
         Raises InvalidRequestError where `data` is no readable picture.
         """
-        return fit(decode(data), self.input.height, self.input.width, self.input.color)
+        image = decode(data, self._largest_pixel_count)
+        return fit(image, self.input.height, self.input.width, self.input.color)
 
     def predict(self, items: Sequence[PreparedItem]) -> list[Prediction | Exception]:
         """Return a prediction, or the reason why there is none, for each item in order."""

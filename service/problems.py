@@ -33,6 +33,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "dataset_unusable": ProblemType(
         422, "The data set has a fault", "Mend what `detail` names, or choose another data set."
     ),
+    "batch_too_large": ProblemType(
+        422, "The batch does not fit into memory", "Set batch_size to what `detail` names, or less."
+    ),
     "dataset_too_small": ProblemType(
         422, "The data set is too small for this job", "Use a smaller batch, or add images."
     ),
@@ -89,6 +92,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     ),
     "too_many_queued_jobs": ProblemType(
         429, "The key has too many jobs in the queue", "Wait until some have begun, or cancel some."
+    ),
+    "queue_full": ProblemType(
+        429, "The queue is full", "Wait until some jobs have begun, or cancel some."
     ),
     # The connection, before there is a request.
     "malformed_request": ProblemType(

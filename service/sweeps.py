@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from service import cursors
 from service.context import ApiKeyIdDependency, Context, ContextDependency
 from service.cursors import CursorQuery
-from service.job_checks import check_trainable
+from service.job_checks import check_queue, check_trainable
 from service.jobs import IdempotencyKey
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import Limit, SweepId
@@ -51,6 +51,8 @@ _CANCELLING = SWEEP_EXAMPLE | {"status": "cancelling"}
             "unknown_dataset",
             "dataset_unusable",
             "dataset_too_small",
+            "batch_too_large",
+            "queue_full",
             "images_too_small",
             "initial_model_unusable",
             "idempotency_key_reused",
@@ -73,10 +75,12 @@ def start_sweep(
     _check(request)
     with context.database.writing() as session:
         for job in request.list_ends():
-            check_trainable(session, job.resolve(), context.settings.datasets_folder)
+            check_trainable(session, job.resolve(), context.settings)
         sweep, is_new = sweeps.submit(
             session, request, idempotency_key=idempotency_key, api_key_id=api_key_id
         )
+        if is_new:
+            check_queue(session, context.settings.limit_queued_jobs, new_jobs=0)
     response.headers["Location"] = f"/sweeps/{sweep.id}"
     if not is_new:
         response.headers["Idempotent-Replayed"] = "true"

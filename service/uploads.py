@@ -27,18 +27,19 @@ class Upload:
     filename: str | None = None
 
 
-def read_uploads(body: bytes, content_type: str) -> list[Upload]:
-    """Return the pictures in a body, at least one.
+def read_uploads(body: bytes, content_type: str, most_images: int) -> list[Upload]:
+    """Return the pictures in a body, at least one and at most `most_images`.
 
-    Raises InvalidRequestError: `unsupported_media_type`, `malformed_body`, `invalid_request`.
+    Raises InvalidRequestError: `unsupported_media_type`, `malformed_body`, `invalid_request`,
+    `too_many_images`.
     """
     if content_type.startswith("image/") or content_type in _RAW_TYPES:
         return [Upload(body)]
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json":
-        return _read_json(body)
+        return _read_json(body, most_images)
     if kind == "multipart/form-data":
-        return _read_form(body, content_type)
+        return _read_form(body, content_type, most_images)
     if kind.startswith("image/") or kind in _RAW_TYPES:
         return [Upload(body)]
     raise InvalidRequestError(
@@ -49,7 +50,7 @@ def read_uploads(body: bytes, content_type: str) -> list[Upload]:
     )
 
 
-def _read_json(body: bytes) -> list[Upload]:
+def _read_json(body: bytes, most_images: int) -> list[Upload]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -61,7 +62,16 @@ def _read_json(body: bytes) -> list[Upload]:
         raise InvalidRequestError(
             'The body has no list "images": send {"images": ["<base64 of one file>", …]}.'
         )
+    if len(images) > most_images:
+        raise _refuse_number(most_images)
     return [Upload(_decode_base64(image)) for image in images]
+
+
+def _refuse_number(most_images: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"A request has at most {most_images:,} images: send them in several requests.",
+        code="too_many_images",
+    )
 
 
 def _decode_base64(text: object) -> bytes | InvalidRequestError:
@@ -77,7 +87,7 @@ def _decode_base64(text: object) -> bytes | InvalidRequestError:
     )
 
 
-def _read_form(body: bytes, content_type: str) -> list[Upload]:
+def _read_form(body: bytes, content_type: str, most_images: int) -> list[Upload]:
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_boundary()
@@ -86,7 +96,7 @@ def _read_form(body: bytes, content_type: str) -> list[Upload]:
             "The form's Content-Type has no boundary: let the client library set the header.",
             code="malformed_body",
         )
-    form = _FormReader(body)
+    form = _FormReader(body, most_images)
     try:
         parser = MultipartParser(boundary.encode("latin-1"), form.callbacks())
         parser.write(body)
@@ -113,6 +123,7 @@ class _FormReader:
     """Collects the file parts of a form. Parts without a file name are not pictures."""
 
     body: bytes
+    most_images: int
     uploads: list[Upload] = field(default_factory=list)
     is_complete: bool = False
     _chunks: list[bytes] = field(default_factory=list)
@@ -146,6 +157,8 @@ class _FormReader:
         message["Content-Disposition"] = self._disposition.decode("utf-8", "replace")
         filename = message.get_filename()
         if filename is not None:
+            if len(self.uploads) == self.most_images:
+                raise _refuse_number(self.most_images)
             self.uploads.append(Upload(b"".join(self._chunks), filename))
 
     def _add_header_field(self, data: bytes, start: int, end: int) -> None:

@@ -97,6 +97,53 @@ class Settings(BaseSettings):
         description="Size of the networks kept in memory; the least recently used leaves.",
     )
 
+    limit_connections: int = Field(
+        default=2_000,
+        ge=16,
+        description="Connections of one server process; beyond it the one that has waited "
+        "longest for its client makes room.",
+    )
+    limit_header_bytes: int = Field(
+        default=16_384, ge=1_024, description="Largest header of a request, with its address."
+    )
+    limit_header_seconds: float = Field(
+        default=10.0, gt=0, description="Longest time until the header of a request is there."
+    )
+    limit_upload_seconds: float = Field(
+        default=300.0, gt=0, description="Longest time until the body of a request is there."
+    )
+    limit_upload_bytes_per_second: float = Field(
+        default=1_000.0,
+        ge=0,
+        description="Slowest upload, on average and after the time that a header may take.",
+    )
+    limit_body_bytes: int = Field(
+        default=1 << 20, ge=1_024, description="Largest body of a request without pictures."
+    )
+    limit_predict_body_bytes: int = Field(
+        default=64 << 20, ge=1_024, description="Largest body of a request with pictures."
+    )
+    limit_request_images: int = Field(
+        default=1_024, ge=1, description="Most pictures of one request."
+    )
+    limit_image_pixels: int = Field(
+        default=50_000_000,
+        ge=1_024,
+        # Pillow itself doubts larger ones.
+        le=89_000_000,
+        description="Most pixels of a picture that is sent.",
+    )
+    limit_queued_jobs: int = Field(
+        default=10_000, ge=1, description="Most jobs in the queue, of all clients together."
+    )
+    limit_batch_bytes: int | None = Field(
+        default=None,
+        # One image of any data set fits.
+        ge=1 << 24,
+        description="Most memory that the images of a job's batch may take. Default: the memory "
+        "of the API's machine.",
+    )
+
     @field_validator("allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -124,27 +171,6 @@ class Settings(BaseSettings):
         # Within a container the API listens on every address, and the engine decides.
         published_host = (self.published or "").rpartition(":")[0]
         return not _is_loopback(published_host)
-
-    limit_connections: int = Field(
-        default=2_000,
-        ge=16,
-        description="Connections of one server process; beyond it the one that has waited "
-        "longest for its client makes room.",
-    )
-    limit_header_bytes: int = Field(
-        default=16_384, ge=1_024, description="Largest header of a request, with its address."
-    )
-    limit_header_seconds: float = Field(
-        default=10.0, gt=0, description="Longest time until the header of a request is there."
-    )
-    limit_upload_seconds: float = Field(
-        default=300.0, gt=0, description="Longest time until the body of a request is there."
-    )
-    limit_upload_bytes_per_second: float = Field(
-        default=1_000.0,
-        ge=0,
-        description="Slowest upload, on average and after the time that a header may take.",
-    )
 
     @property
     def resolved_database_url(self) -> str:

@@ -18,6 +18,12 @@ def count_jobs_by_status(session: Session) -> dict[JobStatus, int]:
     return {row.status: row.jobs for row in session.execute(query)}
 
 
+def count_queued_jobs(session: Session) -> int:
+    """Return how many jobs wait for a worker."""
+    query = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED)
+    return session.scalar(query) or 0
+
+
 def read_training_speeds(session: Session) -> dict[int, float]:
     """Return the images per second of each running job that has reported, by job id."""
     query = select(Job.id, Job.progress).where(Job.status == JobStatus.RUNNING)
