@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -55,6 +55,9 @@ fuzz-api: $(ready) ## requests made from the OpenAPI document, right and wrong (
 fuzz-images: $(ready) ## damaged pictures through the decoder, guided by coverage (SECONDS=3600)
 	@$(bin)/uv run --quiet --no-project --python $(bin)/python --with atheris==3.0.0 \
 		python benchmarks/fuzz_images.py --seconds $(or $(SECONDS),60)
+
+openapi: $(ready) ## renew docs/openapi.json after a change of the API
+	@$(bin)/python scripts/openapi.py
 
 kills: $(ready) ## kill a worker 200 times at random, and compare with runs that nobody killed (KILLS=50)
 	@TENFOLD_KILLS=$(or $(KILLS),200) $(bin)/python -m pytest --capture=no tests/reliability/test_worker_kills.py -k at_random

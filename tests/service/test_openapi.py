@@ -1,5 +1,6 @@
 """The OpenAPI document, complete enough to program against."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.app import create_app
-from tests.service.serving import make_settings
+from tests.service.serving import make_settings, serve
 
 ROOT = Path(__file__).parents[2]
 Operation = tuple[str, str, dict[str, Any]]
@@ -86,6 +87,27 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for name in re.findall(r"#/components/schemas/([\w.-]+)", str(document)):
         assert name in schemas
     assert "HTTPValidationError" not in schemas
+
+
+def test_the_committed_document_is_what_the_service_serves(tmp_path: Path) -> None:
+    with serve(make_settings(tmp_path)) as client:
+        served = client.get("/openapi.json").json()
+    committed = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    changed = sorted(
+        f"{kind}: {name}"
+        for kind, old, new in [
+            ("document", committed, served),
+            ("path", committed["paths"], served["paths"]),
+            ("schema", committed["components"]["schemas"], served["components"]["schemas"]),
+        ]
+        for name in old.keys() | new.keys()
+        if old.get(name) != new.get(name)
+    )
+    if changed:
+        pytest.fail(
+            f"The API is not what docs/openapi.json says: {', '.join(changed)}. If that is meant, "
+            "run `make openapi` and commit the file."
+        )
 
 
 def test_every_operation_is_in_the_documentation(operations: list[Operation]) -> None:
