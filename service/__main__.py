@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from service.app import create_app
 from service.connections import ConnectionLimits, Connections
 from service.http_protocol import BoundedHttpProtocol
+from service.monitoring import Monitoring
 from service.processes import serve_in_processes, stop_with_parent
 from store import keys, migrations
 from store.database import Database
@@ -73,9 +74,11 @@ def main() -> int:
 
 def build_config(settings: Settings) -> uvicorn.Config:
     """Return the server's configuration, the same for production and for tests."""
+    monitoring = Monitoring()
+    connections = Connections(ConnectionLimits.of(settings), monitoring)
     return uvicorn.Config(
-        create_app(settings),
-        http=partial(BoundedHttpProtocol, Connections(ConnectionLimits.of(settings))),  # type: ignore[arg-type]
+        create_app(settings, monitoring),
+        http=partial(BoundedHttpProtocol, connections),  # type: ignore[arg-type]
         ws="none",
         loop="uvloop",
         # `main` has configured logging.

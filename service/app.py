@@ -83,9 +83,12 @@ _ROUTERS = [
 ]
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the application. The database is opened when it starts, not here."""
-    monitoring = Monitoring()
+def create_app(settings: Settings, monitoring: Monitoring | None = None) -> FastAPI:
+    """Return the application. The database is opened when it starts, not here.
+
+    `monitoring` is what the server around it counts in as well.
+    """
+    monitoring = monitoring or Monitoring()
     app = FastAPI(
         title="Tenfold",
         version=_read_version(),

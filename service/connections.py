@@ -8,6 +8,7 @@ import asyncio
 import resource
 from dataclasses import dataclass
 
+from service.monitoring import Monitoring
 from store.settings import Settings
 
 _SWEEP_INTERVAL_SECONDS = 0.5
@@ -53,8 +54,9 @@ class Connection:
 class Connections:
     """Those of one process that wait for (more of) a request. Belongs to one event loop."""
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    def __init__(self, limits: ConnectionLimits, monitoring: Monitoring) -> None:
         self.limits = limits
+        self._refusals = monitoring.refusals
         # In the order in which they began to wait.
         self._waiting: dict[Connection, None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -66,6 +68,9 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         self._waiting.pop(connection, None)
+
+    def count_refusal(self, code: str) -> None:
+        self._refusals.labels(code).inc()
 
     def make_room(self) -> bool:
         """End the connection that has waited longest for its client; False when none waits."""

@@ -161,6 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
     def _refuse(self, code: str) -> None:
         """Answer with a problem, and close when the client has read it, or soon after."""
         self._is_refused = True
+        self._watched.count_refusal(code)
         self._stage_bytes = 0
         # The type leaves out that there is no cycle before the first request.
         if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]

@@ -31,6 +31,12 @@ class Monitoring:
             buckets=_SECONDS_BUCKETS,
             registry=registry,
         )
+        self.refusals = Counter(
+            "tenfold_http_refusals_total",
+            "Connections that were refused before a whole request was there, by code.",
+            ["code"],
+            registry=registry,
+        )
         self.batch_images = Histogram(
             "tenfold_predict_batch_images",
             "Images that ran together.",

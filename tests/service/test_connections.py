@@ -107,6 +107,21 @@ def test_bytes_that_are_no_http_are_refused(client: httpx.Client) -> None:
         check_refused(read_to_end(connection), 400, "malformed_request")
 
 
+def test_what_is_refused_before_a_request_is_counted(client: httpx.Client) -> None:
+    sample = 'tenfold_http_refusals_total{code="malformed_request"} '
+
+    def count() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
+
+    before = count()
+    for _ in range(3):
+        with connect(client) as connection:
+            connection.sendall(b"this is no HTTP\r\n\r\n")
+            check_refused(read_to_end(connection), 400, "malformed_request")
+    assert count() - before == 3
+
+
 def test_who_goes_on_sending_after_the_answer_is_cut_off(client: httpx.Client) -> None:
     """The body is refused by its announced length; most of it must not be read."""
     sent = 0
