@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-compilation benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -39,6 +39,9 @@ benchmark-plain-loop: $(ready) ## recipe tutorial beside a plain loop on tensors
 
 benchmark-quick: $(ready) ## recipe quick, time to accuracy beside the classic script (CIFAR10=/folder)
 	@$(bin)/python benchmarks/time_to_accuracy.py "$(CIFAR10)" --classic
+
+benchmark-compilation: $(ready) ## torch.compile, cold and in a worker that stays up (CIFAR10=/folder)
+	@$(bin)/python benchmarks/compilation.py "$(CIFAR10)"
 
 benchmark-speed94: $(ready) ## recipe speed94 on a GPU (CIFAR10=/folder REFERENCE=/script.py)
 	@$(bin)/python benchmarks/speed94.py "$(CIFAR10)" $(if $(REFERENCE),--reference "$(REFERENCE)")
