@@ -87,6 +87,7 @@ class KeyRing:
         self._fault: DatabaseError | None = DatabaseError("The keys have not been read yet.")
         self._is_stale = True
         self._refreshing = asyncio.Lock()
+        self._catching_up = asyncio.Lock()
         self._refreshed_at = 0.0
         self._watch: asyncio.Task[None] | None = None
 
@@ -119,8 +120,8 @@ class KeyRing:
                 "What was sent is no API key of Tenfold: those begin with `tenfold_`."
             )
         held = self._keys.get(presented.id)
-        if held is None and monotonic() - self._refreshed_at > _SHORTEST_REFRESH_SECONDS:
-            await self._try_refresh()
+        if held is None:
+            await self._catch_up()
             held = self._keys.get(presented.id)
         if held is None or not keys.is_secret_of(presented.secret, held.secret_sha256):
             raise KeyRefusedError("The API key is not known here.")
@@ -144,13 +145,24 @@ class KeyRing:
     async def refresh(self) -> None:
         """Take up what was created or revoked since the last time. Raises DatabaseError."""
         async with self._refreshing:
-            self._refreshed_at = monotonic()
-            if await asyncio.to_thread(self._detector.detect) or self._is_stale:
-                self._is_stale = True
-                rows = await asyncio.to_thread(self._read)
-                self._keys = {row.id: _hold(row) for row in rows}
-                self._is_stale = False
-                self._fault = None
+            began_at = monotonic()
+            try:
+                if await asyncio.to_thread(self._detector.detect) or self._is_stale:
+                    self._is_stale = True
+                    rows = await asyncio.to_thread(self._read)
+                    self._keys = {row.id: _hold(row) for row in rows}
+                    self._is_stale = False
+                    self._fault = None
+            finally:
+                self._refreshed_at = began_at
+
+    async def _catch_up(self) -> None:
+        """Read what was created up to now; those who ask at the same time share one read."""
+        asked_at = monotonic()
+        await asyncio.sleep(max(0.0, self._refreshed_at + _SHORTEST_REFRESH_SECONDS - asked_at))
+        async with self._catching_up:
+            if self._refreshed_at < asked_at:
+                await self._try_refresh()
 
     async def _try_refresh(self) -> None:
         try:

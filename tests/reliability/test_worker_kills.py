@@ -66,10 +66,11 @@ def test_workers_killed_at_random_lose_nothing_and_do_nothing_twice(
 
 # Ten steps an epoch, whatever the recipe: what is proved is its machinery, not its accuracy.
 TINY: dict[str, Any] = {"dataset": "tiny", "epochs": 2, "batch_size": 8, "report_every_steps": 3}
-# The moving average is in no recipe by default.
+# The moving average is in `quick` alone by default.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "tutorial": {"ema_decay": 0.9, "augmentation": "flip_crop"},
-    "quick": {"full_scale_from": 0.7},
+    # Formats that are measured could differ between two runs on a busy machine.
+    "quick": {"precision": "bf16", "memory_format": "channels_last"},
     "speed94": {"ema_decay": 0.9},
     "best": {},
 }
