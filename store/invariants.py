@@ -18,6 +18,8 @@ from store.tables import (
     Job,
     JobStatus,
     Model,
+    Sweep,
+    Trial,
 )
 
 _CLAIMED = {JobStatus.RUNNING, JobStatus.CANCELLING}
@@ -30,6 +32,7 @@ def check(session: Session) -> list[str]:
         *_check_checkpoints(session),
         *_check_models(session),
         *_check_artifacts(session),
+        *_check_sweeps(session),
     ]
 
 
@@ -151,3 +154,20 @@ def _check_chunks(session: Session) -> Iterator[str]:
     for artifact_id, name, stored, announced in session.execute(query):
         if stored != announced:
             yield f"{name} of artifact {artifact_id} has {stored} bytes of {announced}."
+
+
+def _check_sweeps(session: Session) -> Iterator[str]:
+    for sweep in session.scalars(select(Sweep)):
+        if sweep.status.is_ended != (sweep.finished_at is not None):
+            yield f"Sweep {sweep.id} ({sweep.status}): its end and its time of ending do not agree."
+    query = (
+        select(Trial, Sweep.submitted, Job.status)
+        .join(Sweep, Sweep.id == Trial.sweep_id)
+        .join(Job, Job.id == Trial.job_id)
+    )
+    for trial, submitted, status in session.execute(query):
+        name = f"Trial {trial.number} of sweep {trial.sweep_id}"
+        if not 0 <= trial.number < submitted:
+            yield f"{name} was never submitted: the sweep has submitted {submitted}."
+        if trial.pruned_after_epoch is not None and status is JobStatus.SUCCEEDED:
+            yield f"{name} was pruned and succeeded."

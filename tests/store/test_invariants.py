@@ -1,12 +1,15 @@
 """A row that cannot be right is found: each invariant is broken once."""
 
+import re
+
 import pytest
 from sqlalchemy import text
 
-from store import invariants, jobs, models
+from store import invariants, jobs, models, sweeps
 from store.artifacts import open_store
 from store.database import Database
 from store.jobs import Claim
+from store.sweep_requests import SweepRequest
 
 MANIFEST = {"metrics": {"accuracy": 0.5}}
 
@@ -70,3 +73,29 @@ def test_two_jobs_of_one_worker_are_found(database: Database) -> None:
         columns += ", heartbeats, run_seconds, created_at, started_at"
         session.execute(text(f"INSERT INTO jobs ({columns}) SELECT {columns} FROM jobs"))  # noqa: S608
     assert any("runs 2 jobs" in sentence for sentence in check(database))
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ("UPDATE sweeps SET status = 'succeeded'", "Sweep 1 .* do not agree"),
+        ("UPDATE sweeps SET submitted = 0", "Trial 0 of sweep 1 was never submitted"),
+        (
+            "UPDATE trials SET pruned_after_epoch = 1, job_id = 1",
+            "Trial 0 of sweep 1 was pruned and succeeded",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("finished")
+def test_a_sweep_that_cannot_be_right_is_found(database: Database, damage: str, fault: str) -> None:
+    space = {"learning_rate": {"low": 0.001, "high": 0.1}}
+    request = SweepRequest.model_validate(
+        {"job": {"recipe": "tutorial", "dataset": "shapes"}, "space": space, "trials": 2}
+    )
+    with database.writing() as session:
+        sweep, _ = sweeps.submit(session, request)
+        sweeps.submit_trial(session, sweep.id, 0, {"learning_rate": 0.01})
+    assert check(database) == []
+    with database.writing() as session:
+        session.execute(text(damage))
+    assert re.search(fault, " ".join(check(database)))
