@@ -45,6 +45,7 @@ from service.monitoring import Monitoring, MonitoringMiddleware
 from service.rescuer import Rescuer
 from service.scopes import RouteScopes
 from service.security_headers import SecurityHeadersMiddleware, cross_origin_options
+from service.webhooks import WebhookSender
 from store.artifacts import open_store
 from store.database import Database
 from store.rescue import Rescue
@@ -156,12 +157,15 @@ def _make_lifespan(
         )
         rescue = Rescue(database, settings.lease_seconds, settings.crashes_folder)
         rescuer = Rescuer(rescue, settings.heartbeat_interval_seconds)
+        webhook_sender = WebhookSender(settings, database)
         await key_ring.start()
         await loaded_models.start()
         rescuer.start()
+        await webhook_sender.start()
         try:
             yield
         finally:
+            await webhook_sender.stop()
             await rescuer.stop()
             await loaded_models.stop()
             await event_feed.stop()

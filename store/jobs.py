@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import checkpoints, events
+from store import checkpoints, events, webhooks
 from store.artifacts import ArtifactStore
 from store.clock import utc_now
 from store.errors import (
@@ -455,6 +455,7 @@ def _end(session: Session, job: Job, status: JobStatus, message: str) -> None:
     job.worker_id = None
     job.finished_at = utc_now()
     events.append(session, job.id, str(status), message)
+    webhooks.record_end(session, job)
 
 
 def _past(status: JobStatus) -> str:

@@ -1,17 +1,30 @@
 """Settings: environment variables `TENFOLD_…`, or the same names in a `.env` file."""
 
+import base64
+import binascii
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_WEBHOOK_KEY_START = "whsec_"
+_WEBHOOK_KEY_ADVICE = (
+    'write "whsec_" and then 24 to 64 random bytes in base64; '
+    "`echo whsec_$(openssl rand -base64 32)` prints such a secret"
+)
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="TENFOLD_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="TENFOLD_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        # A secret among them must not get into the log with a misspelt neighbour.
+        hide_input_in_errors=True,
     )
 
     data: Path = Field(
@@ -57,6 +70,16 @@ class Settings(BaseSettings):
     )
     key_queued_jobs: int = Field(
         default=100, ge=0, description="Most jobs of one key in the queue; 0 is no limit."
+    )
+    webhook_url: str | None = Field(
+        default=None, description="Where the API tells of jobs that ended. Default: nowhere."
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="What webhooks are signed with: `whsec_` and 24 to 64 bytes in base64.",
+    )
+    webhook_allow_private: bool = Field(
+        default=False, description="Let webhooks go to private addresses and this machine's own."
     )
     device: str = Field(
         default="auto",
@@ -163,6 +186,42 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: write it like https://example.org")
         return origins
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_webhook_url(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
+            raise ValueError("write it like https://example.org/hook")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("write it without a user: the receiver knows us by the signature")
+        # Raises ValueError, with a sentence, where it is no port.
+        _ = parts.port
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None or not secret.get_secret_value():
+            return None
+        if not 24 <= len(_decode_webhook_secret(secret)) <= 64:  # noqa: PLR2004
+            raise ValueError(_WEBHOOK_KEY_ADVICE)
+        return secret
+
+    @model_validator(mode="after")
+    def _check_webhook(self) -> Self:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError(
+                f"TENFOLD_WEBHOOK_URL needs TENFOLD_WEBHOOK_SECRET beside it: {_WEBHOOK_KEY_ADVICE}"
+            )
+        return self
+
+    @property
+    def webhook_key(self) -> bytes:
+        """The bytes that webhooks are signed with; none where they are off."""
+        return b"" if self.webhook_secret is None else _decode_webhook_secret(self.webhook_secret)
+
     @property
     def is_reachable(self) -> bool:
         """Whether other machines may reach the API."""
@@ -197,6 +256,17 @@ class Settings(BaseSettings):
     def packed_folder(self) -> Path:
         """Where the worker keeps decoded copies; safe to delete while nothing runs."""
         return self.data / "packed"
+
+
+def _decode_webhook_secret(secret: SecretStr) -> bytes:
+    """Return the key. Raises ValueError where it is not written as Standard Webhooks has it."""
+    start, _, encoded = secret.get_secret_value().rpartition(_WEBHOOK_KEY_START)
+    if start or not encoded:
+        raise ValueError(_WEBHOOK_KEY_ADVICE)
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise ValueError(_WEBHOOK_KEY_ADVICE) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -218,6 +218,37 @@ class Event(Base):
     data: Mapped[dict[str, Any]]
 
 
+class WebhookEndpoint(Base):
+    """Its one row tells whoever ends a job that the API has an address to tell of it.
+
+    The address and its secret are settings of the API, and in no database and no backup.
+    """
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class WebhookDelivery(Base):
+    """The end of a job that is still to be told; the row goes when that is done or given up."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # The end of a deleted job is told as well.
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    # The same at each attempt, so that a receiver knows what it has had before.
+    message_id: Mapped[str] = mapped_column(String(64), unique=True)
+    payload: Mapped[str] = mapped_column(Text)
+    # Begun so far; the fencing token of whoever sends it.
+    attempt: Mapped[int]
+    is_claimed: Mapped[bool]
+    due_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class Artifact(Base):
     __tablename__ = "artifacts"
 

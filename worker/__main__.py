@@ -6,6 +6,8 @@ import sys
 from threading import Event
 from types import FrameType
 
+from pydantic import ValidationError
+
 from store import migrations
 from store.artifacts import open_store
 from store.database import Database
@@ -18,7 +20,11 @@ log = logging.getLogger("worker.main")
 
 
 def main() -> int:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"The settings are not right: {error}\n")
+        return 1
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for package in ("store", "worker"):
         logging.getLogger(package).setLevel(settings.log_level.upper())

@@ -76,9 +76,11 @@ def test_no_code_of_the_web_process_could_load_a_pickle(package: str) -> None:
 
 
 def test_the_web_process_fetches_no_address() -> None:
-    """Nothing in it can send a request, so no client can make it send one."""
+    """One file can send a request, to the address of the settings: no client chooses another."""
+    receiver = ROOT / "service" / "webhook_receiver.py"
     senders = {"httpx", "requests", "urllib3", "aiohttp", "ftplib", "smtplib", "telnetlib"}
     for path in chain((ROOT / "service").rglob("*.py"), (ROOT / "store").rglob("*.py")):
+        allowed = {"httpx"} if path == receiver else set()
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
@@ -86,5 +88,5 @@ def test_the_web_process_fetches_no_address() -> None:
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or "", *(f"{node.module}.{name.name}" for name in node.names)]
             for name in names:
-                assert name.split(".")[0] not in senders, path
+                assert name.split(".")[0] not in senders - allowed, path
                 assert not name.startswith(("urllib.request", "http.client")), path
