@@ -91,8 +91,12 @@ class WebhookSender:
         try:
             status_code = await receiver.post(delivery.message_id, delivery.payload)
         except NotDeliveredError as error:
-            _logger.warning("%s: %s", delivery.message_id, error)
+            _logger.warning("Webhook %s: %s", delivery.message_id, error)
             await run_in_threadpool(self._postpone, delivery, str(error))
+        except Exception:
+            # A defect of ours; the next message may be without it.
+            _logger.exception("Webhook %s", delivery.message_id)
+            await run_in_threadpool(self._postpone, delivery, "It could not be sent: see the log.")
         else:
             await run_in_threadpool(self._finish, delivery, status_code)
 

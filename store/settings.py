@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_HTTP_URL = TypeAdapter(HttpUrl)
 _WEBHOOK_KEY_START = "whsec_"
 _WEBHOOK_KEY_ADVICE = (
     'write "whsec_" and then 24 to 64 random bytes in base64; '
@@ -191,13 +192,9 @@ class Settings(BaseSettings):
     def _check_webhook_url(cls, url: str | None) -> str | None:
         if not url:
             return None
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
-            raise ValueError("write it like https://example.org/hook")
+        parts = _HTTP_URL.validate_python(url)
         if parts.username is not None or parts.password is not None:
             raise ValueError("write it without a user: the receiver knows us by the signature")
-        # Raises ValueError, with a sentence, where it is no port.
-        _ = parts.port
         return url
 
     @field_validator("webhook_secret")

@@ -53,7 +53,7 @@ def test_a_secret_that_the_standard_does_not_know_is_refused_and_not_shown(secre
         "ftp://example.org",
         "https://",
         "https://user:password@example.org",
-        "https://example.org/#part",
+        "https://exa mple.org",
         "https://example.org:99999",
     ],
 )
