@@ -16,7 +16,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 # one_cycle (Smith and Topin, 2018): the share of the run spent warming up, and the first rate as
 # a share of the highest.
 _WARM_UP_SHARE = 0.25
-_FIRST_RATE_SHARE = 0.25
+_FIRST_RATE_SHARE = 0.5
 
 # Of what Muon does not train (Jordan, `airbench94_muon`).
 _BIAS_AND_HEAD_MOMENTUM = 0.85
