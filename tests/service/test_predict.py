@@ -109,6 +109,19 @@ def test_base64_in_json_is_answered_in_order(client: httpx.Client) -> None:
     assert [prediction["class_index"] for prediction in predictions] == expected.tolist()
 
 
+@pytest.mark.parametrize("said", ["image/png", "image/jpeg", "image/webp"])
+@pytest.mark.parametrize("name", ["picture.png", "picture.jpg", "picture.gif", "picture"])
+def test_the_bytes_decide_the_format_not_what_is_said_of_them(
+    client: httpx.Client, said: str, name: str
+) -> None:
+    content = encode(make_pixels(4))
+    raw = client.post("/predict", content=content, headers={"Content-Type": said})
+    form = client.post("/predict", files=[("file", (name, content, said))])
+    (expected,) = run_offline(make_pixels(4)[np.newaxis]).argmax(axis=1)
+    for reply in (raw, form):
+        assert reply.json()["predictions"][0]["class_index"] == expected
+
+
 def test_one_bad_picture_of_many_fails_alone(client: httpx.Client) -> None:
     good = encode(make_pixels(3))
     files = [
