@@ -1,8 +1,6 @@
 """One attempt at one job: training on one side, the database on the other."""
 
-import errno
 import json
-import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -16,7 +14,7 @@ from torch import Tensor
 from store import checkpoints, events, jobs, metrics, models, sweeps
 from store.artifacts import ArtifactStore
 from store.database import Database
-from store.errors import ArtifactError, InvalidTransitionError, TenfoldError, TrainingError
+from store.errors import ArtifactError, InvalidTransitionError, TrainingError
 from store.jobs import Claim
 from store.packed import PackedDataset
 from store.reports import EpochReport, StepReport
@@ -31,16 +29,6 @@ from worker.sweeps import is_hopeless
 from worker.training import Training
 
 AnyTraining = Training | DistributedTraining
-
-_OS_ADVICE = {
-    errno.ENOSPC: "free some space on the disk of the data folder and of the temporary folder",
-    errno.EDQUOT: "free some space, this user's quota is used up",
-    errno.EROFS: "make the data folder and the temporary folder writable",
-    errno.EACCES: "give this user write access to the data folder",
-    errno.EMFILE: "raise the limit of open files (`ulimit -n`) of the worker",
-    errno.ENFILE: "close what holds so many files open on this machine",
-    errno.EIO: "check the health of the disk",
-}
 
 # Reports that come faster than this are written together, so that none slows the training.
 FLUSH_INTERVAL_SECONDS = 0.5
@@ -305,22 +293,3 @@ class JobRun:
     def _release(self) -> None:
         with self.database.writing() as session:
             jobs.release(session, self.claim)
-
-
-def describe_failure(error: Exception) -> dict[str, Any]:
-    """Return {code, message, traceback} of what ended a job."""
-    if isinstance(error, TenfoldError):
-        code, message = error.code, error.message
-    elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        code = "out_of_memory"
-        message = "The memory ran out: submit the job again with a smaller batch_size."
-    elif isinstance(error, OSError) and error.errno in _OS_ADVICE:
-        code = "system_refused"
-        message = f"{error.strerror}: {_OS_ADVICE[error.errno]}, then retry the job."
-    else:
-        code, message = "internal_error", f"{type(error).__name__}: {error}"
-    return {
-        "code": code,
-        "message": message,
-        "traceback": "".join(traceback.format_exception(error)),
-    }

@@ -20,7 +20,8 @@ from store.rescue import Rescue
 from store.settings import Settings
 from worker import datasets, networks, sweeps
 from worker.datasets import LoadStoppedError
-from worker.job_run import JobRun, describe_failure
+from worker.failures import describe_failure
+from worker.job_run import JobRun
 from worker.last_words import LastWords
 from worker.network_description import describe
 from worker.pulse import Pulse
