@@ -48,6 +48,7 @@ class KeyRequest(BaseModel):
         default=None,
         ge=1,
         le=keys.LONGEST_LIFE_DAYS,
+        strict=True,
         description="Days after which it is refused; without this it lives until it is revoked.",
     )
 

@@ -148,8 +148,7 @@ def _add_scopes(document: dict[str, Any]) -> None:
             operation["security"] = [
                 {_SECURITY_SCHEME: [scope]} for scope in Scope if scope in scopes
             ]
-            if "4XX" not in operation["responses"]:
-                _add_key_problems(operation["responses"])
+            _add_key_problems(operation["responses"])
 
 
 def _add_key_problems(responses: dict[str, Any]) -> None:
