@@ -17,7 +17,7 @@ help: ## this list
 $(ready): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
 
-install: $(ready) ## make .venv (Python 3.11 to 3.13, 6 GB; PYTHON=/path/to/python3 chooses one)
+install: $(ready) ## make .venv (Python 3.11 to 3.13, 7 GB; PYTHON=/path/to/python3 chooses one)
 
 migrate: $(ready) ## bring the database to this version's schema (the processes also do)
 	@$(bin)/python -m alembic upgrade head
