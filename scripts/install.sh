@@ -5,7 +5,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 venv=.venv
-# Packages 6 GB, and the 3.2 GB of downloads they are unpacked from; pip's cache keeps another copy.
+# Packages 7 GB, and the 3.2 GB of downloads they are unpacked from; pip's cache keeps another copy.
 needed_gb=10
 needed_with_cache_gb=13
 
@@ -44,7 +44,7 @@ find_python() {
 check_space() {
     free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
     if [ "$free_gb" -lt "$needed_gb" ]; then
-        fail "Installing needs $needed_gb GB of disk (6 GB stay) and $(pwd) has $free_gb GB free." \
+        fail "Installing needs $needed_gb GB of disk (7 GB stay) and $(pwd) has $free_gb GB free." \
             "Free some space, then run this again."
     fi
 }
@@ -65,7 +65,7 @@ if [ ! -d "$(echo "$venv"/lib/python3.*/site-packages/torch/lib)" ]; then
     if [ "$free_gb" -lt "$needed_with_cache_gb" ]; then
         export PIP_NO_CACHE_DIR=1
     fi
-    echo "Installing PyTorch and the rest: 3 GB to download, 6 GB on disk, a few minutes."
+    echo "Installing PyTorch and the rest: 3 GB to download, 7 GB on disk, a few minutes."
 fi
 
 # Large wheels are unpacked next to their target: /tmp may be small or in memory.
