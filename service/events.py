@@ -60,23 +60,11 @@ _EVENT_EXAMPLE: dict[str, Any] = {
     "data": {"worker": "host-4711-a1b2c3", "attempt": 1},
 }
 _STREAM_EXAMPLE = f"event: claimed\ndata: {json.dumps(_EVENT_EXAMPLE)}\nid: 12\n\n"
-_REPLIES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Events, oldest first: a page, or a stream that ends with the job.",
-        "content": {
-            "application/json": {
-                "example": {
-                    "items": [_EVENT_EXAMPLE],
-                    "has_more": False,
-                    "next_cursor": "WyJldmVudHMiLDEyXQ",
-                }
-            },
-            "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE},
-        },
-    },
-    204: {"description": "Stream only: the job has ended, and there is nothing more."},
-    **problem_responses("invalid_cursor"),
-}
+_REPLIES = job_streams.describe_replies(
+    "Events",
+    {"items": [_EVENT_EXAMPLE], "has_more": False, "next_cursor": "WyJldmVudHMiLDEyXQ"},
+    _STREAM_EXAMPLE,
+)
 
 
 @router.get("", response_model=EventPage, responses=_REPLIES)

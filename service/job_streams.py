@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Header, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
 from service.event_feed import Topic
+from service.openapi import Responses, problem_responses
 from store.errors import NotFoundError
 
 PING_INTERVAL_SECONDS = 15.0
@@ -33,6 +34,21 @@ class News(Generic[Position]):
     position: Position
     has_more: bool
     has_ended: bool
+
+
+def describe_replies(noun: str, page: dict[str, Any], stream: str) -> Responses:
+    """Return the `responses` of a route that gives such a page, or such a stream."""
+    return {
+        200: {
+            "description": f"{noun}, oldest first: a page, or a stream that ends with the job.",
+            "content": {
+                "application/json": {"example": page},
+                "text/event-stream": {"schema": {"type": "string"}, "example": stream},
+            },
+        },
+        204: {"description": "Stream only: the job has ended, and there is nothing more."},
+        **problem_responses("invalid_cursor"),
+    }
 
 
 def is_wanted(accept: str) -> bool:

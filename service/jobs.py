@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -14,6 +14,12 @@ from service.job_checks import check_queue, check_trainable
 from service.job_schemas import JOB_EXAMPLE, REQUEST_EXAMPLES, JobPage, JobReply
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import JobId, Limit
+from service.submissions import (
+    SUBMISSION_PROBLEMS,
+    IdempotencyKey,
+    announce_created,
+    created_reply,
+)
 from store import checkpoints, jobs, models, sweeps, workers
 from store.specs import JobRequest, TrainingSpec
 from store.tables import JobStatus
@@ -24,47 +30,13 @@ _CANCELLED = JOB_EXAMPLE | {"status": "cancelled", "waiting_reason": None}
 _CANCELLING = JOB_EXAMPLE | {"status": "cancelling", "waiting_reason": None}
 _PAUSED = JOB_EXAMPLE | {"status": "paused", "waiting_reason": None}
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        pattern=r"^[!-~]{1,255}$",
-        description=(
-            "A key of your own (a UUID, say). Posting again with the same key and body returns "
-            "the job that the first post made, so a retry never trains twice."
-        ),
-        examples=["0b9c3a52-6f0e-4e0c-9d58-5f1c1a8b2a77"],
-    ),
-]
-
 
 @router.post(
     "",
     status_code=201,
     responses={
-        201: json_example(JOB_EXAMPLE, "The job was queued; `Location` is its address.")
-        | {
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "The job's address."},
-                "Idempotent-Replayed": {
-                    "schema": {"type": "string"},
-                    "description": "`true` when the key made this job before.",
-                },
-            }
-        },
-        **problem_responses(
-            "malformed_body",
-            "body_too_large",
-            *COMMON_PROBLEMS,
-            "unknown_dataset",
-            "dataset_unusable",
-            "dataset_too_small",
-            "batch_too_large",
-            "images_too_small",
-            "initial_model_unusable",
-            "idempotency_key_reused",
-            "too_many_queued_jobs",
-            "queue_full",
-        ),
+        **created_reply("job", JOB_EXAMPLE, "The job was queued; `Location` is its address."),
+        **problem_responses("too_many_queued_jobs", *SUBMISSION_PROBLEMS),
     },
 )
 def submit_job(
@@ -92,9 +64,7 @@ def submit_job(
         if is_new:
             # Afterwards, because the same job again is no further one. It undoes the insert.
             check_queue(session, context.settings.limit_queued_jobs, new_jobs=1)
-    response.headers["Location"] = f"/jobs/{job.id}"
-    if not is_new:
-        response.headers["Idempotent-Replayed"] = "true"
+    announce_created(response, f"/jobs/{job.id}", is_new=is_new)
     return _read_job(context, job.id)
 
 

@@ -110,17 +110,7 @@ _EXAMPLE: dict[str, Any] = {
 _STREAM_EXAMPLE = (
     f"event: step\ndata: {json.dumps(_EXAMPLE['steps'][0])}\nid: WyJtZXRyaWNzIiwyMDAwLDBd\n\n"
 )
-_REPLIES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Metrics, oldest first: a page, or a stream that ends with the job.",
-        "content": {
-            "application/json": {"example": _EXAMPLE},
-            "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE},
-        },
-    },
-    204: {"description": "Stream only: the job has ended, and there is nothing more."},
-    **problem_responses("invalid_cursor"),
-}
+_REPLIES = job_streams.describe_replies("Metrics", _EXAMPLE, _STREAM_EXAMPLE)
 
 
 @router.get("", response_model=MetricPage, responses=_REPLIES)

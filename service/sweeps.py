@@ -9,9 +9,14 @@ from service import cursors
 from service.context import ApiKeyIdDependency, Context, ContextDependency
 from service.cursors import CursorQuery
 from service.job_checks import check_queue, check_trainable
-from service.jobs import IdempotencyKey
 from service.openapi import COMMON_PROBLEMS, json_example, problem_responses
 from service.parameters import Limit, SweepId
+from service.submissions import (
+    SUBMISSION_PROBLEMS,
+    IdempotencyKey,
+    announce_created,
+    created_reply,
+)
 from service.sweep_schemas import (
     REQUEST_EXAMPLES,
     SUMMARY_EXAMPLE,
@@ -34,29 +39,8 @@ _CANCELLING = SWEEP_EXAMPLE | {"status": "cancelling"}
     "",
     status_code=201,
     responses={
-        201: json_example(SWEEP_EXAMPLE, "The sweep has begun; `Location` is its address.")
-        | {
-            "headers": {
-                "Location": {"schema": {"type": "string"}, "description": "The sweep's address."},
-                "Idempotent-Replayed": {
-                    "schema": {"type": "string"},
-                    "description": "`true` when the key made this sweep before.",
-                },
-            }
-        },
-        **problem_responses(
-            "malformed_body",
-            "body_too_large",
-            *COMMON_PROBLEMS,
-            "unknown_dataset",
-            "dataset_unusable",
-            "dataset_too_small",
-            "batch_too_large",
-            "queue_full",
-            "images_too_small",
-            "initial_model_unusable",
-            "idempotency_key_reused",
-        ),
+        **created_reply("sweep", SWEEP_EXAMPLE, "The sweep has begun; `Location` is its address."),
+        **problem_responses(*SUBMISSION_PROBLEMS),
     },
 )
 def start_sweep(
@@ -81,9 +65,7 @@ def start_sweep(
         )
         if is_new:
             check_queue(session, context.settings.limit_queued_jobs, new_jobs=0)
-    response.headers["Location"] = f"/sweeps/{sweep.id}"
-    if not is_new:
-        response.headers["Idempotent-Replayed"] = "true"
+    announce_created(response, f"/sweeps/{sweep.id}", is_new=is_new)
     return _read_sweep(context, sweep.id)
 
 
