@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol, with bounds on the time and the header of a request."""
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -11,9 +12,12 @@ from uvicorn.server import ServerState
 from service.connections import Connection, Connections
 from service.errors import build_problem
 
-# Who is refused may still be sending, and would lose the answer if the connection closed at once.
-LINGER_BYTES = 1 << 20
+# Who is refused may still be sending, and would lose the answer if the connection closed at once:
+# many clients read it only after their last byte.
+LINGER_BYTES = 64 << 20
 _LINGER_SECONDS = 5.0
+# After an answer before the body's end, so much is read for the sake of the next request.
+_REUSE_BYTES = 1 << 16
 
 
 class _Stage(Enum):
@@ -25,8 +29,21 @@ class _Stage(Enum):
     REPLY = auto()
 
 
+class _LingeringTransport:
+    """What the reply to a request with a body is written to: closing waits for the client."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = linger
+
+
 class BoundedHttpProtocol(HttpToolsProtocol, Connection):
-    """One connection. Refuses requests whose header is too large, or that come too slowly."""
+    """One connection. Refuses requests whose header is too large, or that come too slowly.
+
+    A reply that starts before the request's body is whole ends the connection, unless the rest is
+    short: a client that has sent everything would take it for free while most is still unread.
+    """
 
     def __init__(
         self,
@@ -39,7 +56,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         super().__init__(config, server_state, app_state, _loop)
         self._watched = connections
         self._limits = connections.limits
-        self._is_refused = False
+        self._lingers = False
         self._began_at = 0.0
         # When the client was answered although it had not sent its whole request.
         self._answered_at: float | None = None
@@ -59,9 +76,9 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
     def data_received(self, data: bytes) -> None:
         if self._discard(data):
             return
-        before = self._stage
+        before, cycle_before = self._stage, self.cycle
         super().data_received(data)
-        if self._is_refused:
+        if self._lingers:
             return
         # What ends one request and begins the next is not counted for the next.
         if self._stage is before or before in {_Stage.REQUEST, _Stage.HEADER}:
@@ -73,6 +90,8 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
             self._refuse("header_too_large")
         elif self._is_answered_early():
             self._end_lingering()
+        elif self._stage is _Stage.BODY and self.cycle is not cycle_before:
+            self._expect_rest()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -94,6 +113,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def on_message_complete(self) -> None:
         self._stage = _Stage.REPLY
+        self.cycle.default_headers = self.server_state.default_headers
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -109,7 +129,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def check_progress(self, now: float) -> None:
         seconds = now - self._began_at
-        if self._is_refused or self._is_answered_early():
+        if self._lingers or self._is_answered_early():
             self._answered_at = self._answered_at or now
             if now - self._answered_at > _LINGER_SECONDS:
                 self.abort()
@@ -148,11 +168,29 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         is_behind = seconds > self._limits.header_seconds and self._stage_bytes < due
         return is_behind and not self.flow.read_paused
 
+    def _expect_rest(self) -> None:
+        """Prepare for a reply that starts before the body is whole. It has not started yet."""
+        self.cycle.transport = _LingeringTransport(self.transport, self._linger)  # type: ignore[assignment]
+        announced = dict(self.headers).get(b"content-length")
+        if announced is None or int(announced) > _REUSE_BYTES:
+            closing = [*self.server_state.default_headers, (b"connection", b"close")]
+            self.cycle.default_headers = closing
+
+    def _linger(self) -> None:
+        """Close when the client has read the answer, or soon after."""
+        if self._stage is not _Stage.BODY:
+            self.transport.close()
+        elif not self._lingers:
+            self._lingers = True
+            self._stage_bytes = 0
+            if not self.transport.is_closing():
+                self.transport.write_eof()
+
     def _discard(self, data: bytes) -> bool:
-        if self._is_refused:
+        if self._lingers:
             self._stage_bytes += len(data)
             self._end_lingering()
-        return self._is_refused
+        return self._lingers
 
     def _end_lingering(self) -> None:
         if self._stage_bytes > LINGER_BYTES:
@@ -160,7 +198,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def _refuse(self, code: str) -> None:
         """Answer with a problem, and close when the client has read it, or soon after."""
-        self._is_refused = True
+        self._lingers = True
         self._watched.count_refusal(code)
         self._stage_bytes = 0
         # The type leaves out that there is no cycle before the first request.

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.http_protocol import LINGER_BYTES
 from tests.service.serving import encode, make_pixels, make_settings, publish, serve
 from tests.service.stand_in_worker import StandInWorker
 
@@ -69,7 +70,7 @@ def test_an_endless_body_is_cut_off_and_at_most_a_mebibyte_beyond_the_limit_is_h
                 b"Transfer-Encoding: chunked\r\n\r\n"
             )
             with pytest.raises(ConnectionError):
-                while sent < 64 * MEBIBYTE:
+                while sent < 4 * LINGER_BYTES:
                     connection.sendall(chunk)
                     sent += 65_536
         _, peak = tracemalloc.get_traced_memory()
