@@ -23,7 +23,7 @@ migrate: $(ready) ## bring the database to this version's schema (the processes 
 	@$(bin)/python -m alembic upgrade head
 
 serve: $(ready) ## run the API and a worker until Ctrl-C
-	@$(bin)/python scripts/serve.py
+	@$(bin)/tenfold up
 
 demo: $(ready) ## train on CIFAR-10, report, classify a PNG (CIFAR10=/folder: images you have)
 	@$(bin)/python scripts/demo.py $(if $(CIFAR10),--cifar10 "$(CIFAR10)")

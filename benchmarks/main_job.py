@@ -56,7 +56,7 @@ def run_server(data: Path) -> Iterator[Tenfold]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    launcher = [sys.executable, "scripts/serve.py"]
+    launcher = [sys.executable, "-P", "-m", "client", "up"]
     settings = {"TENFOLD_DATA": str(data), "TENFOLD_PORT": str(port)}
     with (data / "serve.log").open("wb") as log:
         server = subprocess.Popen(launcher, env=os.environ | settings, stdout=log, stderr=log)  # noqa: S603

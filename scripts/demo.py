@@ -11,24 +11,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import httpx
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
 
+from client.cli.main import run as run_command
+from client.errors import (
+    ConnectionFailedError,
+    JobEndedError,
+    JobFailedError,
+    ProblemError,
+    TenfoldError,
+)
+from client.jobs import Job
+from client.progress import ProgressDisplay
+from client.retries import RetryPolicy
+from client.spec import TrainingSpec
+from client.tenfold import Tenfold
 from store.settings import Settings
 
-CIFAR10 = {"recipe": "tutorial", "dataset": "cifar10"}
+RECIPE = "tutorial"
+CIFAR10 = TrainingSpec(dataset="cifar10")
 # Ten times fewer images, hence a report more often.
-WITHOUT_NETWORK = {"recipe": "tutorial", "dataset": "shapes", "report_every_steps": 250}
+WITHOUT_NETWORK = TrainingSpec(dataset="shapes", report_every_steps=250)
 START_SECONDS = 120.0
 POLL_SECONDS = 0.3
 # More than the launcher gives its own children.
 STOP_SECONDS = 20.0
-
-Json = dict[str, Any]
 
 
 class DemoError(Exception):
@@ -40,13 +48,13 @@ class DatasetUnavailableError(DemoError):
 
 
 @contextmanager
-def run_server(data_folder: Path) -> Iterator[httpx.Client]:
+def run_server(data_folder: Path) -> Iterator[Tenfold]:
     """Run API and worker on a free port; yield a client of them; stop both whatever happens."""
     port = find_free_port()
     log_path = data_folder / "demo.log"
     with log_path.open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603 -- our own launcher
-            [sys.executable, str(Path(__file__).with_name("serve.py"))],
+        server = subprocess.Popen(
+            [sys.executable, "-P", "-m", "client", "up"],
             env={
                 **os.environ,
                 "TENFOLD_DATA": str(data_folder),
@@ -60,10 +68,11 @@ def run_server(data_folder: Path) -> Iterator[httpx.Client]:
             process_group=0,
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        # It is on this machine: an answer that does not come at once never comes.
+        with Tenfold(f"http://127.0.0.1:{port}", retries=RetryPolicy(attempts=1)) as client:
             wait_until_ready(client, server)
             yield client
-    except (DemoError, httpx.TransportError) as error:
+    except (DemoError, TenfoldError) as error:
         if server.poll() is None:
             raise
         log_end = "\n".join(log_path.read_text(errors="replace").splitlines()[-15:])
@@ -83,147 +92,64 @@ def find_free_port() -> int:
         return port
 
 
-def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(client: Tenfold, server: subprocess.Popen[bytes]) -> None:
     """Wait for the API and for a worker, which describes its data sets before it says hello."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
-        with suppress(httpx.TransportError):
-            reply = client.get("/health/ready")
-            if reply.is_success and reply.json()["workers_alive"]:
+        with suppress(ConnectionFailedError, ProblemError):
+            if client.check_readiness().workers_alive:
                 return
         time.sleep(POLL_SECONDS)
     raise DemoError(f"The API and a worker were not ready within {START_SECONDS:.0f} s.")
 
 
-def call(client: httpx.Client, method: str, path: str, **options: Any) -> httpx.Response:
-    """Return the reply. Raises DemoError with the API's own sentence when it refuses."""
-    reply = client.request(method, path, **options)
-    if reply.is_error:
-        problem = reply.json()
-        kind = DatasetUnavailableError if "dataset" in problem.get("code", "") else DemoError
-        raise kind(problem.get("detail") or reply.text)
-    return reply
-
-
-def train(client: httpx.Client, request: Json, console: Console) -> Json:
+def train(client: Tenfold, spec: TrainingSpec, console: Console) -> Job:
     """Submit the job, show its progress, and return the job once it has succeeded.
 
-    Raises DatasetUnavailableError when the data set cannot be had, DemoError on other failures.
+    Raises DatasetUnavailableError when the data set cannot be had, TenfoldError on other failures.
     """
-    job = call(client, "POST", "/jobs", json=request).json()
-    console.print(f"Job {job['id']}: recipe {request['recipe']} on {request['dataset']}")
     try:
-        job = follow(client, job, console)
+        job = client.submit_job(RECIPE, **spec)
+        console.print(f"Job {job.id}: recipe {RECIPE} on {spec['dataset']}")
+        return watch(job, console)
+    except ProblemError as error:
+        if "dataset" in error.code:
+            raise DatasetUnavailableError(str(error)) from error
+        raise
+    except JobFailedError as error:
+        if error.job.error is not None and error.job.error.code == "dataset_unavailable":
+            raise DatasetUnavailableError(error.job.error.message) from error
+        raise
+
+
+def watch(job: Job, console: Console) -> Job:
+    try:
+        return job.wait(progress=ProgressDisplay(console))
+    except JobEndedError:
+        raise
     except BaseException:
         # Else the next worker on this data folder would go on with it.
-        with suppress(httpx.HTTPError):
-            client.post(f"/jobs/{job['id']}/cancel")
+        with suppress(TenfoldError):
+            job.cancel()
         raise
-    if job["status"] == "failed":
-        error = job["error"]
-        unavailable = error["code"] == "dataset_unavailable"
-        raise (DatasetUnavailableError if unavailable else DemoError)(error["message"])
-    if job["status"] != "succeeded":
-        raise DemoError(f"Job {job['id']} was {job['status']} by somebody else.")
-    return job
 
 
-def follow(client: httpx.Client, job: Json, console: Console) -> Json:
-    """Show events and metrics as they come, until the job has ended."""
-    path = f"/jobs/{job['id']}"
-    cursors: dict[str, str] = {}
-
-    def read_news(resource: str) -> Json:
-        cursor = {"cursor": cursors[resource]} if resource in cursors else {}
-        page: Json = call(client, "GET", f"{path}/{resource}", params=cursor).json()
-        cursors[resource] = page["next_cursor"]
-        return page
-
-    with open_progress(console) as progress:
-        task = progress.add_task("waiting for the worker", total=None, details="")
-        while True:
-            job = call(client, "GET", path).json()
-            for event in read_news("events")["items"]:
-                console.print(f"  {event['message']}", style="dim", highlight=False)
-            metrics = read_news("metrics")
-            for step in metrics["steps"]:
-                show_step(progress, task, step, job)
-            for epoch in metrics["epochs"]:
-                console.print(
-                    f"  epoch {epoch['epoch']}: accuracy {epoch['test_accuracy']:.1%} on the test "
-                    f"images, {epoch['train_accuracy']:.1%} while training"
-                )
-            if job["status"] in {"succeeded", "failed", "cancelled"}:
-                return job
-            time.sleep(POLL_SECONDS)
+def show_command(client: Tenfold, console: Console, *arguments: str) -> None:
+    """Run a command of `tenfold`, with the line that a user would type above it."""
+    console.print(f"\n$ tenfold {' '.join(arguments)}", style="bold", soft_wrap=True)
+    if run_command([*arguments, "--url", client.url]) != 0:
+        raise DemoError("That command failed: its message stands above.")
 
 
-def open_progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[details]}"),
-        console=console,
-        # Where no bar can be drawn, a line a report is printed instead.
-        disable=not console.is_terminal,
-        transient=True,
-    )
-
-
-def show_step(progress: Progress, task: Any, step: Json, job: Json) -> None:
-    total_steps = (job["progress"] or {}).get("steps")
-    description = f"epoch {step['epoch']} of {job['spec']['epochs']}"
-    details = (
-        f"loss {step['loss']:.3f}, {step['images_per_second']:,.0f} images/s, "
-        f"{step['seconds_left']:.0f} s left"
-    )
-    progress.update(
-        task, total=total_steps, completed=step["step"], description=description, details=details
-    )
-    if not progress.console.is_terminal:
-        progress.console.print(f"  {description}, step {step['step']}: {details}", highlight=False)
-
-
-def print_report(client: httpx.Client, job: Json, console: Console) -> None:
-    report = call(client, "GET", f"/jobs/{job['id']}/report").json()
-    table = Table(title=f"{report['images']:,} test images of {report['dataset']}")
-    table.add_column("class")
-    for column in ("images", "accuracy", "precision", "recall", "F1"):
-        table.add_column(column, justify="right")
-    shares = ("accuracy", "precision", "recall", "f1")
-    for row in report["classes"]:
-        table.add_row(row["name"], str(row["images"]), *(f"{row[share]:.1%}" for share in shares))
-    table.add_section()
-    macro = report["macro_average"]
-    table.add_row(
-        "all",
-        str(report["images"]),
-        f"{report['accuracy']:.1%}",
-        *(f"{macro[share]:.1%}" for share in shares[1:]),
-    )
-    console.print(table)
-
-
-def classify(client: httpx.Client, job: Json, data_folder: Path, console: Console) -> None:
+def classify(client: Tenfold, job: Job, data_folder: Path, console: Console) -> None:
     """Save the first test image as a PNG and send it to `/predict`."""
-    dataset, model = job["spec"]["dataset"], job["model"]
-    (first,) = call(client, "GET", f"/jobs/{job['id']}/predictions?limit=1").json()["items"]
-    image = call(client, "GET", f"/datasets/{dataset}/images/test/{first['index']}").content
-    path = data_folder / f"demo-{dataset}-{first['index']}.png"
-    path.write_bytes(image)
-    reply = call(
-        client,
-        "POST",
-        "/predict",
-        params={"model": f"{model['name']}@{model['version']}"},
-        headers={"Content-Type": "image/png"},
-        content=image,
-    ).json()
-    (prediction,) = reply["predictions"]
-    ranking = ", ".join(f"{top['class']} {top['probability']:.0%}" for top in prediction["top_k"])
-    console.print(f"{path} shows: [bold]{prediction['class']}[/bold] ({ranking})", soft_wrap=True)
-    console.print(f"The label says: {first['label']}")
+    dataset = job.spec["dataset"]
+    first = next(iter(job.list_predictions()))
+    path = data_folder / f"demo-{dataset}-{first.index}.png"
+    path.write_bytes(client.get_dataset_image(dataset, "test", first.index))
+    options = ["--model", f"{job.model.name}@{job.model.version}"] if job.model else []
+    show_command(client, console, "predict", *options, str(path))
+    console.print(f"The label says: {first.label}")
 
 
 def link_cifar10(folder: Path, data_folder: Path) -> None:
@@ -259,7 +185,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             console.print(f"[bold]No CIFAR-10:[/bold] {error}", soft_wrap=True)
             console.print("Training on the built-in drawn shapes instead.")
             job = train(client, WITHOUT_NETWORK, console)
-        print_report(client, job, console)
+        show_command(client, console, "report", str(job.id))
         classify(client, job, data_folder, console)
     console.print("All stopped. The model is kept: `make serve` serves it.")
 
@@ -273,7 +199,7 @@ def main() -> int:
         signal.signal(number, interrupt)
     try:
         run(arguments, console)
-    except DemoError as error:
+    except (DemoError, TenfoldError) as error:
         console.print(f"[bold red]The demo stopped:[/bold red] {error}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:

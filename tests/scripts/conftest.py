@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Script:
-    """One script of `scripts/`, running on a data folder of its own."""
+    """A Python program of this project, running on a data folder of its own."""
 
-    def __init__(self, name: str, folder: Path, *arguments: str, **variables: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.data = folder / "data"
         self.log = folder / "script.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scripts" / name), *arguments],
+                [sys.executable, *arguments],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -85,11 +85,14 @@ class Script:
 
 @pytest.fixture
 def start_script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
-    """Return a function that starts a script; whatever still runs is killed with the test."""
+    """Return a function that runs `python` with its arguments in the project's folder.
+
+    Whatever still runs is killed with the test.
+    """
     scripts: list[Script] = []
 
-    def start(name: str, *arguments: str, **variables: str) -> Script:
-        scripts.append(Script(name, tmp_path, *arguments, **variables))
+    def start(*arguments: str, **variables: str) -> Script:
+        scripts.append(Script(tmp_path, *arguments, **variables))
         return scripts[-1]
 
     yield start

@@ -15,10 +15,12 @@ from tests.scripts.conftest import Script
 
 Start = Callable[..., Script]
 
+LAUNCHER = ("-m", "client", "up")
+
 
 def start_serving(start_script: Start, port: int) -> Script:
     """Return the launcher once the API answers and knows a living worker."""
-    script = start_script("serve.py", TENFOLD_PORT=str(port))
+    script = start_script(*LAUNCHER, TENFOLD_PORT=str(port))
 
     def is_ready() -> bool:
         with suppress(httpx.TransportError):
@@ -71,7 +73,7 @@ def test_a_launcher_that_is_killed_takes_both_processes_with_it(
 def test_a_busy_port_is_explained_in_a_sentence(start_script: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        script = start_script("serve.py", TENFOLD_PORT=str(port))
+        script = start_script(*LAUNCHER, TENFOLD_PORT=str(port))
         assert script.wait() == 1
     assert f"cannot listen on 127.0.0.1:{port}" in script.output
     assert "TENFOLD_PORT" in script.output
@@ -80,7 +82,7 @@ def test_a_busy_port_is_explained_in_a_sentence(start_script: Start) -> None:
 
 
 def test_a_signal_during_the_start_leaves_no_process(start_script: Start, free_port: int) -> None:
-    script = start_script("serve.py", TENFOLD_PORT=str(free_port))
+    script = start_script(*LAUNCHER, TENFOLD_PORT=str(free_port))
     script.wait_for(lambda: len(script.list_processes()) == 3)
     script.process.send_signal(signal.SIGTERM)
     assert script.wait(20) == 0, script.output
