@@ -21,10 +21,10 @@ _QUEUE_RETRY_SECONDS = 10
 
 def check_queue(session: Session, most_jobs: int, *, new_jobs: int) -> None:
     """Raise LimitError where `most_jobs` are in the queue beside the `new_jobs` of this request."""
-    if statistics.count_queued_jobs(session) - new_jobs >= most_jobs:
+    if statistics.count_waiting_jobs(session) - new_jobs >= most_jobs:
         raise LimitError(
-            f"{most_jobs:,} jobs are in the queue, which is as many as it takes: wait until some "
-            "have begun, or cancel some.",
+            f"{most_jobs:,} jobs are in the queue, paused ones counted, which is as many as it "
+            "takes: wait until some have begun, or cancel some.",
             code="queue_full",
             retry_after_seconds=_QUEUE_RETRY_SECONDS,
         )

@@ -180,13 +180,16 @@ def resume_job(job_id: JobId, context: ContextDependency) -> JobReply:
     "/{job_id}/retry",
     responses={
         200: json_example(JOB_EXAMPLE, "The job is queued again."),
-        **problem_responses("job_not_found", "invalid_transition"),
+        **problem_responses(
+            "job_not_found", "invalid_transition", "too_many_queued_jobs", "queue_full"
+        ),
     },
 )
 def retry_job(job_id: JobId, context: ContextDependency) -> JobReply:
     """Queue a failed job again; it continues from its last checkpoint."""
     with context.database.writing() as session:
-        jobs.retry(session, job_id)
+        jobs.retry(session, job_id, most_queued=context.settings.key_queued_jobs)
+        check_queue(session, context.settings.limit_queued_jobs, new_jobs=1)
     return _read_job(context, job_id)
 
 

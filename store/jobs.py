@@ -78,8 +78,7 @@ def submit(
                     code="idempotency_key_reused",
                 )
             return known, False
-    if api_key_id is not None and most_queued:
-        _check_queued(session, api_key_id, most_queued)
+    _check_queued(session, api_key_id, most_queued)
     job = Job(
         status=JobStatus.QUEUED,
         priority=request.priority,
@@ -101,17 +100,19 @@ def submit(
     return job, True
 
 
-def _check_queued(session: Session, api_key_id: str, most: int) -> None:
+def _check_queued(session: Session, api_key_id: str | None, most: int) -> None:
+    if api_key_id is None or most == 0:
+        return
     query = (
         select(func.count())
         .select_from(Job)
-        .where(Job.status == JobStatus.QUEUED, Job.api_key_id == api_key_id)
+        .where(Job.status.in_(JobStatus.list_waiting()), Job.api_key_id == api_key_id)
     )
-    queued = session.scalar(query) or 0
-    if queued >= most:
+    waiting = session.scalar(query) or 0
+    if waiting >= most:
         raise LimitError(
-            f"This key has {queued} jobs in the queue, of {most} that it may have: wait until some "
-            "have begun, or cancel some.",
+            f"This key has {waiting} jobs in the queue, paused ones counted, of {most} that it may "
+            "have: wait until some have begun, or cancel some.",
             code="too_many_queued_jobs",
             retry_after_seconds=_QUEUE_RETRY_SECONDS,
         )
@@ -350,16 +351,17 @@ def resume(session: Session, job_id: int) -> Job:
     return job
 
 
-def retry(session: Session, job_id: int) -> Job:
+def retry(session: Session, job_id: int, *, most_queued: int = 0) -> Job:
     """failed → queued; it continues from its last checkpoint, with its crashes and time forgotten.
 
-    Raises InvalidTransitionError when the job has not failed.
+    Raises InvalidTransitionError when the job has not failed, and LimitError as `submit` does.
     """
     job = get(session, job_id)
     if job.status is not JobStatus.FAILED:
         raise InvalidTransitionError(
             f"Job {job_id} is {job.status}: only a failed job can be tried again."
         )
+    _check_queued(session, job.api_key_id, most_queued)
     events.append(session, job.id, "retried", "The job was queued again.", {"error": job.error})
     job.status = JobStatus.QUEUED
     job.error = None

@@ -18,9 +18,10 @@ def count_jobs_by_status(session: Session) -> dict[JobStatus, int]:
     return {row.status: row.jobs for row in session.execute(query)}
 
 
-def count_queued_jobs(session: Session) -> int:
-    """Return how many jobs wait for a worker."""
-    query = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED)
+def count_waiting_jobs(session: Session) -> int:
+    """Return how many jobs have a place in the queue, also paused ones."""
+    waiting = Job.status.in_(JobStatus.list_waiting())
+    query = select(func.count()).select_from(Job).where(waiting)
     return session.scalar(query) or 0
 
 

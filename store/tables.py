@@ -34,6 +34,11 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @classmethod
+    def list_waiting(cls) -> "tuple[JobStatus, JobStatus]":
+        """Return those that take a place in the queue: else pausing would make room for more."""
+        return cls.QUEUED, cls.PAUSED
+
     @property
     def is_ended(self) -> bool:
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}

@@ -70,6 +70,25 @@ def trained(stack: Stack) -> Json:
     return ended
 
 
+@pytest.fixture(scope="session")
+def swept(stack: Stack) -> Json:
+    """A sweep that has succeeded, with a model."""
+    body = {
+        "job": {"dataset": "shapes", "epochs": 1, "batch_size": 64, "model": "swept"},
+        "space": {"learning_rate": {"low": 0.01, "high": 0.02}},
+        "trials": 1,
+    }
+    path = stack.client.post("/sweeps", json=body).raise_for_status().headers["Location"]
+
+    def has_ended() -> Json | None:
+        sweep = stack.get(path)
+        return sweep if sweep["finished_at"] else None
+
+    ended = stack.wait(has_ended, 90)
+    assert ended["status"] == "succeeded", ended["error"]
+    return ended
+
+
 # Learns little, but has curves, mistakes and a model within seconds.
 QUICK = {"epochs": 2, "batch_size": 32, "learning_rate": 0.02, "report_every_steps": 20}
 

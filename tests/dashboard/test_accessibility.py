@@ -11,6 +11,9 @@ PAGES = [
     "#/jobs",
     "#/jobs/new",
     "#/jobs/{job}",
+    "#/sweeps",
+    "#/sweeps/new",
+    "#/sweeps/{sweep}",
     "#/datasets",
     "#/datasets/shapes",
     "#/networks",
@@ -27,12 +30,12 @@ SERIOUS = {"serious", "critical"}
     ("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
 )
 def test_no_page_has_a_serious_finding(
-    open_page: OpenPage, trained: Json, size: dict[str, int], scheme: str
+    open_page: OpenPage, trained: Json, swept: Json, size: dict[str, int], scheme: str
 ) -> None:
     page = open_page(size=size, scheme=scheme)
     findings = []
     for address in PAGES:
-        page.goto("/" + address.format(job=trained["id"]))
+        page.goto("/" + address.format(job=trained["id"], sweep=swept["id"]))
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle")
         open_what_is_hidden(page)

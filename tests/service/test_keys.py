@@ -210,6 +210,8 @@ def test_a_key_has_so_many_jobs_in_the_queue(tmp_path: Path) -> None:
         again = client.post("/jobs", json=JOB, headers=one | {"Idempotency-Key": "0"})
         assert again.json()["id"] == made[0].json()["id"]
         assert client.post("/jobs", json=JOB, headers=other).status_code == 201
+        client.post(f"/jobs/{made[1].json()['id']}/pause", headers=one).raise_for_status()
+        assert client.post("/jobs", json=JOB, headers=one).status_code == 429
         client.post(f"/jobs/{made[0].json()['id']}/cancel", headers=one)
         assert client.post("/jobs", json=JOB, headers=one).status_code == 201
 

@@ -1,6 +1,7 @@
 """How much one request, one picture, one batch and the queue may be: each limit is a setting."""
 
 import base64
+import contextlib
 import socket
 import tracemalloc
 from collections.abc import Iterator
@@ -147,6 +148,21 @@ def test_the_queue_may_be_so_long(tmp_path: Path) -> None:
         # The same job again is no further one.
         assert post("first").json()["id"] == made[0].json()["id"]
         assert len(client.get("/jobs").json()["items"]) == 2
+        # A paused job keeps its place.
+        client.post(made[1].headers["Location"] + "/pause").raise_for_status()
+        check_problem(post("third"), 429, "queue_full", "2 jobs")
         client.post(made[0].headers["Location"] + "/cancel")
         assert client.post("/sweeps", json=sweep).status_code == 201
         assert post("third").status_code == 201
+
+
+def test_a_failed_job_is_tried_again_where_the_queue_has_room(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, limit_queued_jobs=1)
+    with serve(settings) as client, contextlib.closing(StandInWorker(settings)) as worker:
+        failed = client.post("/jobs", json={}).headers["Location"]
+        worker.fail(worker.claim(), {"code": "poison", "message": "It died.", "traceback": None})
+        waiting = client.post("/jobs", json={}).headers["Location"]
+        check_problem(client.post(failed + "/retry"), 429, "queue_full", "1 jobs")
+        assert client.get(failed).json()["status"] == "failed"
+        client.post(waiting + "/cancel").raise_for_status()
+        assert client.post(failed + "/retry").json()["status"] == "queued"

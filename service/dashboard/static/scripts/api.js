@@ -100,3 +100,11 @@ export async function getAll(path, { most = 400, ...parameters } = {}) {
   } while (cursor && items.length < most);
   return items;
 }
+
+/** Return an idempotency key: a request that is sent again with it does its work once. */
+export function createKey() {
+  // Unlike randomUUID, this works on pages that came over plain HTTP.
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+}

@@ -12,6 +12,8 @@ import { showJobs } from "./pages/jobs.js";
 import { showModel, showModels } from "./pages/models.js";
 import { showNetwork, showNetworks } from "./pages/networks.js";
 import { showNewJob } from "./pages/new_job.js";
+import { showNewSweep } from "./pages/new_sweep.js";
+import { showSweep, showSweeps } from "./pages/sweeps.js";
 
 const WORKER_POLL_SECONDS = 5;
 
@@ -19,6 +21,9 @@ const ROUTES = [
   [/^\/jobs$/, showJobs],
   [/^\/jobs\/new$/, showNewJob],
   [/^\/jobs\/(\d+)$/, showJob],
+  [/^\/sweeps$/, showSweeps],
+  [/^\/sweeps\/new$/, showNewSweep],
+  [/^\/sweeps\/(\d+)$/, showSweep],
   [/^\/datasets$/, showDatasets],
   [/^\/datasets\/([^/]+)$/, showDataset],
   [/^\/networks$/, showNetworks],

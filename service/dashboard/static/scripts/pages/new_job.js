@@ -1,10 +1,10 @@
 // The form of a new job, made from the recipes and from what the API says of its fields.
 
-import { get, Problem, send } from "../api.js";
+import { createKey, get, Problem, send } from "../api.js";
 import { createText, h } from "../dom.js";
 import { createMessage, runAction } from "../feedback.js";
 import { formatCounted, formatName } from "../format.js";
-import { Field } from "../parts/form_field.js";
+import { Field, withDatasets } from "../parts/form_field.js";
 import { readFields } from "../parts/request_schema.js";
 
 const GROUPS = {
@@ -38,7 +38,7 @@ export async function showNewJob({ main, query, signal, setTitle }) {
       get("/openapi.json", { signal }),
       query.has("from") ? get(`/jobs/${query.get("from")}`, { signal }) : null,
     ]);
-  const form = new JobForm(readFields(document_), recipes, datasets);
+  const form = new JobForm(readFields(document_, "JobRequest"), recipes, datasets);
   form.fill({
     ...earlier?.request,
     ...(query.has("dataset") && { dataset: query.get("dataset") }),
@@ -81,7 +81,7 @@ class JobForm {
     this.fields = new Map(
       fields.map((field) => [
         field.name,
-        new Field(withChoices(field, datasets), () => this.#explain()),
+        new Field(withDatasets(field, datasets), () => this.#explain()),
       ]),
     );
     this.recipe = this.fields.get("recipe");
@@ -202,23 +202,4 @@ class JobForm {
     }
     first?.focus();
   }
-}
-
-/** Offer the data sets that are known; without any, the name is typed. */
-function withChoices(field, datasets) {
-  if (field.name !== "dataset" || !datasets.length) return field;
-  return {
-    ...field,
-    choices: datasets.map(({ name }) => name),
-    notes: Object.fromEntries(
-      datasets.filter(({ state }) => state !== "ready").map(({ name, state }) => [name, state]),
-    ),
-  };
-}
-
-function createKey() {
-  // Unlike randomUUID, this works on pages that came over plain HTTP.
-  return [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
 }

@@ -63,8 +63,9 @@ export class Field {
   /** Show the value that holds when the field is left alone: the recipe's, else the API's own. */
   setDefault(value) {
     const text = String(value ?? this.standard ?? "");
+    const source = value === undefined ? "default" : "recipe";
     if (this.input instanceof HTMLSelectElement)
-      this.input.options[0].textContent = text && `${this.#label(text)} (recipe)`;
+      this.input.options[0].textContent = text && `${this.#label(text)} (${source})`;
     else this.input.placeholder = text;
   }
 
@@ -90,4 +91,16 @@ export class Field {
   #label(choice) {
     return this.notes[choice] ? `${choice} (${this.notes[choice]})` : String(choice);
   }
+}
+
+/** Offer the data sets that are known; without any, the name is typed. */
+export function withDatasets(field, datasets) {
+  if (field.name !== "dataset" || !datasets.length) return field;
+  return {
+    ...field,
+    choices: datasets.map(({ name }) => name),
+    notes: Object.fromEntries(
+      datasets.filter(({ state }) => state !== "ready").map(({ name, state }) => [name, state]),
+    ),
+  };
 }

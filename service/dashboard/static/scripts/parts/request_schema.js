@@ -1,4 +1,4 @@
-// Reads the fields of a job request out of the OpenAPI document.
+// Reads the fields of a request out of the OpenAPI document.
 
 import { formatNumber } from "../format.js";
 
@@ -6,8 +6,8 @@ import { formatNumber } from "../format.js";
  *
  * `kind` is "choice", "integer", "number" or "text"; `bounds` is a phrase; `standard` the default.
  */
-export function readFields(openapi) {
-  const { properties } = openapi.components.schemas.JobRequest;
+export function readFields(openapi, schema) {
+  const { properties } = openapi.components.schemas[schema];
   return Object.entries(properties).map(([name, property]) => readField(openapi, name, property));
 }
 
