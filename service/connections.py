@@ -25,6 +25,7 @@ class ConnectionLimits:
     header_seconds: float
     upload_seconds: float
     upload_bytes_per_second: float
+    reply_seconds: float
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
@@ -34,6 +35,7 @@ class ConnectionLimits:
             header_seconds=settings.limit_header_seconds,
             upload_seconds=settings.limit_upload_seconds,
             upload_bytes_per_second=settings.limit_upload_bytes_per_second,
+            reply_seconds=settings.limit_reply_seconds,
         )
 
 
@@ -52,7 +54,7 @@ class Connection:
 
 
 class Connections:
-    """Those of one process that wait for (more of) a request. Belongs to one event loop."""
+    """Those of one process that wait for their clients. Belongs to one event loop."""
 
     def __init__(self, limits: ConnectionLimits, monitoring: Monitoring) -> None:
         self.limits = limits

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with bounds on the time and the header of a request."""
+"""uvicorn's HTTP protocol, with bounds on the time and the header of a request and its reply."""
 
 import asyncio
 from collections.abc import Callable
@@ -60,6 +60,8 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         self._began_at = 0.0
         # When the client was answered although it had not sent its whole request.
         self._answered_at: float | None = None
+        # Since when the client has read nothing of a reply that is longer than the buffers.
+        self._unread_since: float | None = None
         self._parsed_header_bytes = 0
         self._begin(_Stage.REQUEST)
 
@@ -84,7 +86,8 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         if self._stage is before or before in {_Stage.REQUEST, _Stage.HEADER}:
             self._stage_bytes += len(data)
         if self._stage is _Stage.REPLY:
-            self._watched.forget(self)
+            if self._unread_since is None:
+                self._watched.forget(self)
         elif self._stage is _Stage.HEADER and self._stage_bytes > self._limits.header_bytes:
             # The parser tells of a line once it is whole, and this one may never be.
             self._refuse("header_too_large")
@@ -92,6 +95,17 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
             self._end_lingering()
         elif self._stage is _Stage.BODY and self.cycle is not cycle_before:
             self._expect_rest()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_since = self.loop.time()
+        self._watched.watch(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_since = None
+        if self._stage is _Stage.REPLY:
+            self._watched.forget(self)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -129,7 +143,11 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def check_progress(self, now: float) -> None:
         seconds = now - self._began_at
-        if self._lingers or self._is_answered_early():
+        if self._unread_since is not None:
+            if now - self._unread_since > self._limits.reply_seconds:
+                self._watched.count_refusal("reply_not_read")
+                self.abort()
+        elif self._lingers or self._is_answered_early():
             self._answered_at = self._answered_at or now
             if now - self._answered_at > _LINGER_SECONDS:
                 self.abort()

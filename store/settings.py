@@ -141,6 +141,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Slowest upload, on average and after the time that a header may take.",
     )
+    limit_reply_seconds: float = Field(
+        default=60.0, gt=0, description="Longest time in which a client reads nothing of its reply."
+    )
     limit_body_bytes: int = Field(
         default=1 << 20, ge=1_024, description="Largest body of a request without pictures."
     )

@@ -24,6 +24,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         limit_header_seconds=1.0,
         limit_upload_seconds=4.0,
         limit_header_bytes=2_000,
+        limit_reply_seconds=1.0,
     )
     publish(settings)
     with serve(settings) as client:
@@ -107,12 +108,43 @@ def test_bytes_that_are_no_http_are_refused(client: httpx.Client) -> None:
         check_refused(read_to_end(connection), 400, "malformed_request")
 
 
-def test_what_is_refused_before_a_request_is_counted(client: httpx.Client) -> None:
-    sample = 'tenfold_http_refusals_total{code="malformed_request"} '
+def count_refusals(client: httpx.Client, code: str) -> float:
+    sample = f'tenfold_http_refusals_total{{code="{code}"}} '
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
 
+
+def ask_for_much(client: httpx.Client) -> socket.socket:
+    """Ask for more than all buffers between the two hold, and end with the last reply."""
+    connection = connect(client)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
+    connection.sendall((request + b"\r\n") * 99 + request + b"Connection: close\r\n\r\n")
+    return connection
+
+
+def test_who_reads_nothing_of_a_reply_is_cut_off(client: httpx.Client) -> None:
+    before = count_refusals(client, "reply_not_read")
+    with ask_for_much(client):
+        deadline = time.monotonic() + 60
+        while count_refusals(client, "reply_not_read") == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_who_reads_a_reply_slowly_gets_all_of_it(client: httpx.Client) -> None:
+    size = len(client.get("/openapi.json").content)
+    started, received = time.monotonic(), 0
+    with ask_for_much(client) as connection:
+        while part := connection.recv(1 << 20):
+            received += len(part)
+            time.sleep(0.05)  # the pace of this client
+    assert received > 100 * size
+    assert time.monotonic() - started > 1.0
+
+
+def test_what_is_refused_before_a_request_is_counted(client: httpx.Client) -> None:
     def count() -> float:
-        lines = client.get("/metrics").text.splitlines()
-        return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
+        return count_refusals(client, "malformed_request")
 
     before = count()
     for _ in range(3):
