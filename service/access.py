@@ -5,6 +5,7 @@ import math
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.bare_requests import find_header
 from service.browser_guard import BrowserGuard
 from service.errors import answer, build_problem
 from service.key_ring import HeldKey, KeyRefusedError, KeyRing
@@ -52,7 +53,7 @@ class AccessMiddleware:
         self, scope: Scope, ring: KeyRing, needed: Scopes | None
     ) -> Response | None:
         path = scope["path"]
-        header = _find_header(scope, b"authorization")
+        header = find_header(scope, b"authorization")
         if header is None:
             return _refuse_key("key_missing", "Send `Authorization: Bearer <API key>`.", path)
         scheme, _, text = header.partition(" ")
@@ -73,8 +74,8 @@ class AccessMiddleware:
         return None
 
     def _judge_page(self, scope: Scope) -> Response | None:
-        host = _find_header(scope, b"host") or ""
-        origin = _find_header(scope, b"origin")
+        host = find_header(scope, b"host") or ""
+        origin = find_header(scope, b"origin")
         if not self._guard.accepts_host(host):
             return build_problem(
                 "host_not_allowed",
@@ -90,14 +91,6 @@ class AccessMiddleware:
                 path=scope["path"],
             )
         return None
-
-
-def _find_header(scope: Scope, name: bytes) -> str | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
 
 
 def _refuse_key(code: str, detail: str, path: str) -> Response:

@@ -158,6 +158,7 @@ def _make_lifespan(
         rescue = Rescue(database, settings.lease_seconds, settings.crashes_folder)
         rescuer = Rescuer(rescue, settings.heartbeat_interval_seconds)
         webhook_sender = WebhookSender(settings, database)
+        monitoring.shared_numbers.start()
         await key_ring.start()
         await loaded_models.start()
         rescuer.start()
@@ -170,6 +171,7 @@ def _make_lifespan(
             await loaded_models.stop()
             await event_feed.stop()
             await key_ring.stop()
+            await monitoring.shared_numbers.stop()
             database.dispose()
 
     return lifespan

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.bare_requests import find_header
 from service.errors import build_problem
 
 
@@ -26,7 +26,7 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         limit = self._find_limit(scope["path"])
-        announced = Headers(scope=scope).get("content-length", "0")
+        announced = find_header(scope, b"content-length") or "0"
         if announced.isdecimal() and int(announced) > limit:
             # Not a byte is read: a client that waits for `100 Continue` sends none.
             response = build_problem("body_too_large", _explain(limit), path=scope["path"])

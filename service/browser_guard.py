@@ -7,6 +7,7 @@ are needed a page has none to send, and nothing of this applies.
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -43,6 +44,8 @@ def _split_host(host: str) -> str:
     return host.partition(":")[0].lower().rstrip(".")
 
 
+# To read an address takes longer than all other checks of a request.
+@lru_cache(maxsize=256)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

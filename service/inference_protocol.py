@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.bare_requests import read_body
 from service.context import Context
 from service.disconnects import await_connected
 from service.errors import list_methods
@@ -260,7 +261,7 @@ async def _check_readiness(context: Context, reference: str) -> Response:
 async def _infer(request: Request, reference: str) -> Response:
     context, headers = _context(request), request.headers
     model = await context.loaded_models.find(reference)
-    body = await request.body()
+    body = await read_body(request.receive)
     read = partial(_read_body, largest_bytes=context.settings.limit_predict_body_bytes)
     if len(body) > _LONG_BODY_BYTES or "content-encoding" in headers:
         asked, items = await run_in_threadpool(read, body, headers, model.predictor.input)

@@ -6,6 +6,8 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.shared_numbers import SharedNumbers
+
 _SECONDS_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -17,6 +19,7 @@ class Monitoring:
     """The metrics of one process. Built once, because a registry takes each name only once."""
 
     def __init__(self) -> None:
+        self.shared_numbers = SharedNumbers()
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "tenfold_http_requests_total",

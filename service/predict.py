@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from service.bare_requests import find_header, read_body
 from service.context import Context
 from service.direct_routes import DirectRoute
 from service.disconnects import await_connected
@@ -83,7 +84,8 @@ async def receive_uploads(request: Request) -> list[Upload]:
     """Return the pictures in the body of a request. Raises what `read_uploads` raises."""
     context: Context = request.app.state.context
     most_images = context.settings.limit_request_images
-    body, content_type = await request.body(), request.headers.get("content-type", "")
+    body = await read_body(request.receive)
+    content_type = find_header(request.scope, b"content-type") or ""
     if len(body) > _LONG_BODY_BYTES and not content_type.startswith("image/"):
         return await asyncio.to_thread(read_uploads, body, content_type, most_images)
     return read_uploads(body, content_type, most_images)

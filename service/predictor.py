@@ -5,7 +5,7 @@ This process runs the exported network only. It needs no network code and never 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,7 @@ class InputShape:
         return 1 if self.color == "grey" else 3
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the network says of one picture."""
 
     probabilities: list[float]  # (classes,)

@@ -14,7 +14,7 @@ from time import monotonic
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from service.prometheus import SHARED_FOLDER_VARIABLE
+from service.shared_numbers import SHARED_FOLDER_VARIABLE
 
 _logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """`GET /metrics`: the numbers of this process, and those of the jobs and workers."""
 
 import logging
-import os
 from collections.abc import Iterator
 
 from fastapi import APIRouter, Response
@@ -12,15 +11,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.context import Context, ContextDependency
+from service.shared_numbers import are_shared
 from store import statistics
 from store.database import Database
 from store.errors import DatabaseError
 from store.tables import JobStatus
 
 _logger = logging.getLogger(__name__)
-
-# Where the processes of `--workers N` keep their numbers, so that any of them can add them up.
-SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 router = APIRouter(tags=["monitoring"])
 
@@ -50,7 +47,7 @@ def get_prometheus_metrics(context: ContextDependency) -> Response:
 
 def _collect_processes(context: Context) -> CollectorRegistry:
     """Return the numbers of this process, or of all where several serve."""
-    if SHARED_FOLDER_VARIABLE not in os.environ:
+    if not are_shared():
         return context.monitoring.registry
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
