@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-quick benchmark-compilation benchmark-speed94 benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-recipes benchmark-compilation benchmark-reference benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -37,17 +37,19 @@ benchmark-tutorial: $(ready) ## recipe tutorial beside the classic script, 3 see
 benchmark-plain-loop: $(ready) ## recipe tutorial beside a plain loop on tensors in memory (CIFAR10=/folder)
 	@$(bin)/python benchmarks/plain_loop.py "$(CIFAR10)"
 
-benchmark-quick: $(ready) ## recipe quick, time to accuracy beside the classic script (CIFAR10=/folder)
-	@$(bin)/python benchmarks/time_to_accuracy.py "$(CIFAR10)" --classic
+benchmark-recipes: $(ready) ## a recipe over seeds: curve, time and accuracy (CIFAR10=/folder RECIPE=quick SEEDS=3)
+	@$(bin)/python benchmarks/time_to_accuracy.py "$(CIFAR10)" --classic \
+		--recipe $(or $(RECIPE),quick) --seeds $(or $(SEEDS),3)
 
 benchmark-compilation: $(ready) ## torch.compile, cold and in a worker that stays up (CIFAR10=/folder)
 	@$(bin)/python benchmarks/compilation.py "$(CIFAR10)"
 
-benchmark-speed94: $(ready) ## recipe speed94 on a GPU (CIFAR10=/folder REFERENCE=/script.py)
-	@$(bin)/python benchmarks/speed94.py "$(CIFAR10)" $(if $(REFERENCE),--reference "$(REFERENCE)")
+benchmark-reference: $(ready) ## a GPU recipe beside a reference (CIFAR10=/folder REFERENCE=/script.py RECIPE=speed94)
+	@$(bin)/python benchmarks/reference.py "$(CIFAR10)" --recipe $(or $(RECIPE),speed94) \
+		$(if $(REFERENCE),--reference "$(REFERENCE)")
 
-benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate (CIFAR10=/folder)
-	@$(bin)/python benchmarks/utilisation.py "$(CIFAR10)"
+benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate (CIFAR10=/folder RECIPES=quick)
+	@$(bin)/python benchmarks/utilisation.py "$(CIFAR10)" $(if $(RECIPES),--recipes $(RECIPES))
 
 chaos: $(ready) ## break everything for an hour: 1,000 kills, each page written, 10 minutes of writers
 	@TENFOLD_CHAOS=1 $(bin)/python -m pytest --capture=no --verbose tests/reliability

@@ -16,12 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from surroundings import describe_surroundings, load_dataset
+from surroundings import describe_surroundings, find_device, load_dataset
 from tutorial import run_apart
 
 from store.reports import StepReport
 from store.specs import RECIPES, Compilation, JobRequest, RecipeName, TrainingSpec
-from worker.parallel import choose_device
 from worker.training import Training
 
 _LAPS = 8
@@ -43,7 +42,7 @@ def measure(data: Path, spec: TrainingSpec, device: str) -> tuple[Times, Times]:
 def _run_job(data: Path, spec: TrainingSpec, device: str) -> Times:
     began = time.perf_counter()
     training = Training(
-        spec, load_dataset(data, "images"), choose_device(device), checkpoint_interval_seconds=1e9
+        spec, load_dataset(data, "images"), find_device(device), checkpoint_interval_seconds=1e9
     )
     laps: list[float] = []
     for report in training:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
+from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.settings import Settings
 from worker import datasets
+from worker.parallel import choose_device
 
 
 def describe_surroundings() -> str:
@@ -37,6 +39,18 @@ def open_cifar10(folder: Path) -> Iterator[PackedDataset]:
 def load_dataset(data: Path, name: str) -> PackedDataset:
     """Return data set `name` of the data folder, packed; packing is not part of any benchmark."""
     return datasets.load(name, Settings(data=data), lambda *_: None, lambda: False)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device (`auto`, `cpu`, `cuda`), or end with one sentence where there is none."""
+    try:
+        return choose_device(name)
+    except TrainingError as error:
+        raise SystemExit(
+            f"this benchmark is for a GPU, and PyTorch finds {torch.cuda.device_count()} of them "
+            f"here, so {name} cannot be used: run it on another machine, or try it out with "
+            "--device cpu"
+        ) from error
 
 
 def _describe_processor() -> str:

@@ -1,8 +1,10 @@
-"""How long a recipe trains until it reaches an accuracy, beside the classic script.
+"""What a recipe reaches and how long it takes, over several seeds, beside the classic script.
 
-Prints the curve of each seed and one table. A time is that of preparation (images to the device,
-whitening, choice of the number format) and training; the evaluations that find the accuracy are
-left out, for the classic script as well.
+    python benchmarks/time_to_accuracy.py FOLDER [--recipe quick] [--seeds 3] [--classic]
+
+Prints the curve of each seed and one table: time to an accuracy, time and accuracy of whole runs. A
+time is that of preparation (images to the device, whitening, choice of the number format) and
+training; the evaluations that find the accuracy are left out, for the classic script as well.
 """
 
 import argparse
@@ -13,13 +15,16 @@ from pathlib import Path
 
 import classic
 import torch
-from surroundings import describe_surroundings, open_cifar10
+from surroundings import describe_surroundings, find_device, open_cifar10
 
 from store.packed import PackedDataset
-from store.reports import StepReport
+from store.reports import EpochReport, StepReport
 from store.specs import RECIPES, JobRequest, TrainingSpec
-from worker.parallel import choose_device
+from worker.batches import count_steps_per_epoch
 from worker.training import Training
+
+# How often an epoch the accuracy is looked at, where its steps can be divided so.
+_LOOKS_AN_EPOCH = 20
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Point:
 class Curve:
     preparation_seconds: float
     points: list[Point]
+    single_view_accuracy: float  # at the end
     images_per_second: float
 
     def time_to(self, accuracy: float) -> float | None:
@@ -52,7 +58,7 @@ def measure(
     training = Training(spec, dataset, device, checkpoint_interval_seconds=1e9)
     preparation = time.perf_counter() - began
     points: list[Point] = []
-    trained, images, best = 0.0, 0, 0.0
+    trained, images, best, single_view = 0.0, 0, 0.0, 0.0
     began = time.perf_counter()
     for report in training:
         if isinstance(report, StepReport):
@@ -62,18 +68,20 @@ def measure(
             if best < until or is_epoch_end:
                 best = training.measure_accuracy()
                 points.append(Point(preparation + trained, best))
+        elif isinstance(report, EpochReport):
+            single_view = report.test_accuracy
         began = time.perf_counter()
-    return Curve(preparation, points, images / trained)
+    return Curve(preparation, points, single_view, images / trained)
 
 
 def main() -> None:
     options = _parse()
-    device = choose_device(options.device)
+    device = find_device(options.device)
     classic_result = classic.train(options.folder) if options.classic else None
     curves = []
     with open_cifar10(options.folder) as dataset:
         for seed in range(options.seeds):
-            spec = _specify(options, seed)
+            spec = _specify(options, seed, dataset)
             curve = measure(spec, dataset, device, min(options.targets))
             curves.append(curve)
             points = "  ".join(f"{p.seconds:.1f} s {p.accuracy:.1%}" for p in curve.points)
@@ -82,11 +90,13 @@ def main() -> None:
     print(describe_surroundings())
 
 
-def _specify(options: argparse.Namespace, seed: int) -> TrainingSpec:
-    fields = {"report_every_steps": options.report_every_steps}
-    if options.epochs:
-        fields["epochs"] = options.epochs
-    return JobRequest(recipe=options.recipe, seed=seed, **fields).resolve()
+def _specify(options: argparse.Namespace, seed: int, dataset: PackedDataset) -> TrainingSpec:
+    fields = {"epochs": options.epochs} if options.epochs else {}
+    spec = JobRequest(recipe=options.recipe, seed=seed, **fields).resolve()
+    steps = count_steps_per_epoch(dataset.count("train"), spec)
+    most = max(1, steps // _LOOKS_AN_EPOCH)
+    interval = next(count for count in range(most, 0, -1) if steps % count == 0)
+    return spec.model_copy(update={"report_every_steps": interval})
 
 
 def _print_table(
@@ -110,11 +120,19 @@ def _print_table(
             f"{target:8.2%}   {median:14.2f}   {min(times):5.1f}   {max(times):4.1f}   "
             f"{len(times):18d}   {ratio:>14}"
         )
-    print(
-        f"end of the run: {statistics.mean(c.points[-1].accuracy for c in curves):.2%} after "
-        f"{statistics.median(c.points[-1].seconds for c in curves):.1f} s, of which preparation "
-        f"{statistics.median(c.preparation_seconds for c in curves):.2f} s; "
-        f"{statistics.median(c.images_per_second for c in curves):,.0f} images/s"
+    print(_describe_ends(curves))
+
+
+def _describe_ends(curves: list[Curve]) -> str:
+    accuracies = [curve.points[-1].accuracy for curve in curves]
+    spread = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if len(curves) > 1 else 0.0
+    return (
+        f"whole runs: {statistics.mean(accuracies):.2%} (standard error {spread:.2%}), of one view "
+        f"{statistics.mean(c.single_view_accuracy for c in curves):.2%}, after "
+        f"{statistics.median(c.points[-1].seconds for c in curves):.1f} s in the median, of which "
+        f"preparation {statistics.median(c.preparation_seconds for c in curves):.2f} s; "
+        f"{statistics.median(c.images_per_second for c in curves):,.0f} images/s; "
+        f"seeds 0 to {len(curves) - 1}"
     )
 
 
@@ -125,7 +143,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="another number than the recipe's")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to n - 1")
     parser.add_argument("--targets", type=float, nargs="+", default=[0.547, 0.88, 0.9])
-    parser.add_argument("--report-every-steps", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--classic", action="store_true", help="run the classic script first")
     return parser.parse_args()

@@ -1,32 +1,41 @@
-"""How close a recipe's steps come to this device's measured matrix-multiplication rate.
+"""How close a recipe's steps come to the matrix-multiplication rate of this GPU or these cores.
 
-Images a second come from steps on the device's own images, augmentation included; operations an
-image from counting those of one step (torch.utils.flop_counter: convolutions and matrix products,
-forward and backward); the limit from square matrix products in the format of the recipe.
+    python benchmarks/utilisation.py FOLDER [--recipes tutorial quick] [--device cpu]
+
+Images a second come from steps on images of full size, augmentation included: the median of four
+laps of a fifth of an epoch, after one that warms up. Operations an image come from counting those
+of one step (torch.utils.flop_counter: convolutions and matrix products, forward and backward); the
+limit is the fastest of twenty square matrix products, in the number format of the recipe, on all
+cores.
 """
 
 import argparse
+import os
+import statistics
 import time
+from itertools import islice
 from pathlib import Path
 
 import torch
-from surroundings import describe_surroundings, open_cifar10
+from surroundings import describe_surroundings, find_device, open_cifar10
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from store.packed import PackedDataset
 from store.reports import StepReport
 from store.specs import RECIPES, JobRequest, RecipeName, TrainingSpec
-from worker.parallel import choose_device
+from worker.batches import count_steps_per_epoch
 from worker.reports import Notice
 from worker.training import Training
 
 _MATRIX_SIDE = {"cpu": 1024, "cuda": 8192}
 _PRODUCTS = 20
+_LAPS = 4
 
 
 def measure_matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the most operations a second of a square matrix product over a few rounds."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     side = _MATRIX_SIDE[device.type]
     left = torch.randn(side, side, device=device).to(dtype)
     best = float("inf")
@@ -48,30 +57,27 @@ def count_operations(network: nn.Module, side: int, channels: int, device: torch
 
 
 def measure_rate(spec: TrainingSpec, dataset: PackedDataset, device: torch.device) -> float:
-    """Return the images a second between the first and the last report of one epoch."""
+    """Return the images a second of a median lap; the evaluations between epochs are left out."""
     training = Training(spec, dataset, device, checkpoint_interval_seconds=1e9)
     reports = (report for report in training if isinstance(report, StepReport))
-    first = next(reports)
-    began, step = time.perf_counter(), first.step
-    for report in reports:
-        if report.step - step >= 5 * spec.report_every_steps:
-            break
-    seconds = time.perf_counter() - began
-    return (report.step - step) * spec.batch_size / seconds
+    laps = islice(reports, 1, 1 + _LAPS)
+    return statistics.median(report.images_per_second for report in laps)
 
 
 def main() -> None:
     options = _parse()
-    device = choose_device(options.device)
-    print("recipe     format  images/s  GFLOP/image  GFLOP/s  matrix product GFLOP/s  share")
+    device = find_device(options.device)
+    print("recipe     format  images/s  GFLOP/image  GFLOP/s  matrix product GFLOP/s   share")
     with open_cifar10(options.folder) as dataset:
         for name in options.recipes:
             _print_row(name, dataset, device)
-    print(f"n = 1 run of 5 reports each, seed 0; {describe_surroundings()}")
+    print(f"n = {_LAPS} laps of one run each, seed 0; {describe_surroundings()}")
 
 
 def _print_row(name: RecipeName, dataset: PackedDataset, device: torch.device) -> None:
-    spec = JobRequest(recipe=name, start_scale=1, report_every_steps=5).resolve()
+    spec = JobRequest(recipe=name, start_scale=1, epochs=1 + _LAPS).resolve()
+    steps = count_steps_per_epoch(dataset.count("train"), spec)
+    spec = spec.model_copy(update={"report_every_steps": max(1, steps // (1 + _LAPS))})
     probe = Training(spec, dataset, device, should_stop=lambda: True)
     chosen = _read_precision(probe, spec)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[chosen]
@@ -82,7 +88,7 @@ def _print_row(name: RecipeName, dataset: PackedDataset, device: torch.device) -
     achieved = rate * operations
     print(
         f"{name:10} {chosen:6} {rate:9,.0f} {operations / 1e9:12.3f} "
-        f"{achieved / 1e9:8,.0f} {limit / 1e9:23,.0f} {achieved / limit:6.1%}",
+        f"{achieved / 1e9:8,.0f} {limit / 1e9:23,.0f} {achieved / limit:7.1%}",
         flush=True,
     )
 
