@@ -48,6 +48,20 @@ def test_progress_tells_every_event_and_metric_once(client: Tenfold) -> None:
     assert updates[-1].job.status is JobStatus.SUCCEEDED
 
 
+def test_a_job_begins_with_a_model_in_formats_that_were_measured(
+    client: Tenfold, trained_job: Job
+) -> None:
+    measured = {"precision": "auto", "memory_format": "auto", "init_from": TRAINED_MODEL}
+    fields = {"dataset": "shapes", "model": "trained-on", **TRAINED, **measured}
+    job = client.submit_job(**fields).wait(timeout_seconds=200)  # type: ignore[arg-type]
+    events = {event.kind: event for event in job.list_events()}
+    assert events["warm_start"].data == {"model": TRAINED_MODEL, "version": 1}
+    chosen = events["arithmetic"].data
+    assert f"{chosen['precision']} {chosen['memory_format']}" in chosen["milliseconds"]
+    first, again = (one.read_metrics().steps[0].loss for one in (trained_job, job))
+    assert again < first
+
+
 def test_a_failed_job_is_raised_with_its_reason(client: Tenfold) -> None:
     job = client.submit_job(dataset="cifar10", model="nothing-to-train-on")
     with pytest.raises(JobFailedError, match="datasets/cifar10") as caught:

@@ -1,11 +1,14 @@
 """Number and memory formats: as the spec says, or measured."""
 
+import pytest
 import torch
+from torch import Tensor, nn
 
 from store.packed import PackedDataset
 from store.specs import TrainingSpec
 from worker.arithmetic import Arithmetic, choose
 from worker.networks.layers import Convolution
+from worker.precision import Precision
 from worker.reports import Notice
 from worker.training import Training
 
@@ -53,3 +56,49 @@ def test_a_resumed_run_keeps_the_formats_it_began_with(few_shapes: PackedDataset
     second = Training(spec, few_shapes, CPU, resume=first.state(), should_stop=lambda: True)
     # Nothing is measured again, so nothing is told.
     assert not any(isinstance(report, Notice) for report in second)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_the_test_images_are_judged_in_the_formats_of_the_training(
+    few_shapes: PackedDataset, precision: str, dtype: torch.dtype
+) -> None:
+    fields = {"precision": precision, "memory_format": "channels_last", "batch_size": 100}
+    spec = {"dataset": "shapes", "network": "whitened_small", "epochs": 1, **fields}
+    training = Training(TrainingSpec.model_validate(spec), few_shapes, CPU)
+    seen: set[tuple[bool, torch.dtype, bool]] = set()
+
+    def record(network: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        is_ordered = inputs[0].is_contiguous(memory_format=torch.channels_last)
+        seen.add((network.training, outputs.dtype, is_ordered))
+
+    training.network.register_forward_hook(record)
+    list(training)
+    training.measure_accuracy()
+    assert seen == {(True, dtype, True), (False, dtype, True)}
+
+
+def test_fp16_gradients_that_would_vanish_are_kept_by_a_scale() -> None:
+    """2^-26 is nought in fp16; what overflows is left out and lowers the scale."""
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    fp16 = Precision("fp16", CPU)
+
+    def learn(factor: float) -> None:
+        scores = (weight.half() * 2.0**-13).float()
+        fp16.backward_and_update((scores * factor).sum(), [optimizer])
+
+    learn(2.0**-13)
+    assert weight.item() == -(2.0**-26)
+    before = fp16.state()["scale"]
+    learn(2.0**60)
+    assert weight.item() == -(2.0**-26)
+    assert fp16.state()["scale"] == before / 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_fp16_has_a_scale_on_a_gpu_and_bf16_needs_none() -> None:
+    cuda = torch.device("cuda")
+    assert Precision("fp16", cuda).state()["scale"] > 1
+    assert Precision("bf16", cuda).state() == {}

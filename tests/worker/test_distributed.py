@@ -16,6 +16,7 @@ from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.reports import EpochReport
 from store.specs import TrainingSpec
+from worker.batches import Batches
 from worker.distributed import DistributedTraining, Mailbox
 from worker.training import Training
 
@@ -73,7 +74,6 @@ def test_a_stopped_job_goes_on_where_it_was(few_shapes: PackedDataset) -> None:
 
 
 def test_a_network_with_statistics_learns_on_two_processes(bright_or_dark: PackedDataset) -> None:
-    """The statistics of batch normalisation are the first process's, as DDP has it."""
     spec = make_spec(
         bright_or_dark,
         network="whitened_small",
@@ -85,6 +85,21 @@ def test_a_network_with_statistics_learns_on_two_processes(bright_or_dark: Packe
     )
     training = DistributedTraining(spec, bright_or_dark, CPU)
     assert epochs_of(training)[-1].test_accuracy > 0.9
+
+
+def test_statistics_are_those_of_the_first_process(bright_or_dark: PackedDataset) -> None:
+    """As DistributedDataParallel has it: each process normalises its own images of a batch."""
+    spec = make_spec(bright_or_dark, network="whitened_small", batch_size=90, epochs=1)
+    two = DistributedTraining(spec, bright_or_dark, CPU)
+    list(two)
+    network = Training(spec, bright_or_dark, CPU).network.train()
+    ((images, _),) = Batches(bright_or_dark, spec, CPU, network.smallest_side).epoch(0, 0)
+    network(images[0::2])  # one step: every other image is the first process's
+    published = two.result.state_dict()
+    statistics = [name for name in published if "running" in name]
+    assert len(statistics) == 12
+    for name in statistics:
+        assert torch.allclose(published[name], network.state_dict()[name], atol=1e-5), name
 
 
 def test_what_ends_a_process_ends_the_job_with_its_words(few_shapes: PackedDataset) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from store.packed import PackedDataset
 from store.reports import StepReport
-from store.specs import JobRequest, RecipeName
+from store.specs import RECIPES, JobRequest, RecipeName
 from worker.training import Training
 
 CPU = torch.device("cpu")
@@ -41,14 +41,14 @@ def test_fifty_steps_give_the_losses_that_they_always_gave(
     assert losses == pytest.approx(EXPECTED[recipe], abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("recipe", ["quick", "speed94"])
-def test_no_step_of_a_fast_recipe_waits_for_the_device(
-    recipe: RecipeName, few_shapes: PackedDataset
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_no_step_of_a_recipe_waits_for_the_device(
+    recipe: RecipeName, bright_or_dark: PackedDataset
 ) -> None:
     """The steps between two reports read one number back: the running loss."""
     fields = {"precision": "fp32", "memory_format": "contiguous", "report_every_steps": 3}
-    request = JobRequest(recipe=recipe, dataset="shapes", batch_size=10, **fields)
-    reports = iter(Training(request.resolve(), few_shapes, CPU))
+    request = JobRequest(recipe=recipe, dataset="brightness", batch_size=10, **fields)
+    reports = iter(Training(request.resolve(), bright_or_dark, CPU))
     next(reports)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         next(reports)

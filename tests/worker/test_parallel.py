@@ -1,17 +1,21 @@
 """Devices, and a batch split over several: as far as a machine without GPUs can tell."""
 
+import copy
 from threading import Thread
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.specs import TrainingSpec
 from worker import checkpoints, networks, parallel
+from worker.optimizers import build_loss, build_optimizers
 from worker.parallel import InPrecision, choose_device, observe_replicas, wrap
 from worker.precision import Precision
+from worker.steps import EagerStep
 from worker.training import Training
 
 CPU = torch.device("cpu")
@@ -108,6 +112,76 @@ def test_the_number_format_reaches_the_threads_of_the_replicas() -> None:
     thread.start()
     thread.join()
     assert formats == [torch.bfloat16]
+
+
+def take_step(
+    model: nn.Module, network: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    spec, device = TrainingSpec(learning_rate=0.1), images.device
+    return EagerStep(
+        model,
+        build_loss(spec, 10, device),
+        build_optimizers(spec, network),
+        Precision("fp32", device),
+    )(images, labels)
+
+
+def check_shared_step(model: nn.Module, network: nn.Module, twin: nn.Module, count: int) -> None:
+    """Check that a step of `model` around `network` is the step of its `twin` alone."""
+    device = next(network.parameters()).device
+    images = torch.randn(count, 3, 32, 32, device=device)
+    labels = torch.randint(10, (count,), device=device)
+    loss, hits = take_step(model, network, images, labels)
+    expected_loss, expected_hits = take_step(twin, twin, images, labels)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected_loss.item(), rel=1e-4)
+    assert hits == expected_hits
+    for ours, theirs in zip(network.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [5, 4, 1])
+def test_an_uneven_batch_counts_every_image_once(count: int) -> None:
+    """The loss is a mean over the gathered scores, not a mean of the replicas' means."""
+    network = make_network()
+    check_shared_step(SplitsInTwo(network), network, copy.deepcopy(network), count)
+
+
+@with_several
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_gpus_count_every_image_of_an_uneven_batch_once(count: int) -> None:
+    """Five images on four GPUs are 2, 2 and 1: three replicas. Gradients are summed."""
+    network = make_network().cuda()
+    cuda = torch.device("cuda")
+    model = wrap(network, TrainingSpec(), cuda, Precision("fp32", cuda))
+    check_shared_step(model, network, copy.deepcopy(network), count)
+    notice = observe_replicas(model, network, torch.zeros(count, 3, 32, 32, device="cuda"))
+    assert sum(replica["input_size"][0] for replica in notice.data["replicas"]) == count
+
+
+@with_several
+def test_statistics_of_data_parallel_are_those_of_the_first_gpu() -> None:
+    cuda = torch.device("cuda")
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()).cuda()
+    alone = copy.deepcopy(network)
+    images = torch.randn(8, 3, 4, 4, device="cuda")
+    wrap(network, TrainingSpec(), cuda, Precision("fp32", cuda))(images)
+    alone(images.chunk(torch.cuda.device_count())[0])
+    for name, value in alone.state_dict().items():
+        assert torch.allclose(network.state_dict()[name], value), name
+
+
+def test_a_compiled_network_is_not_split_over_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its replicas would run uncompiled."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    network, cuda = make_network(), torch.device("cuda")
+    spec = TrainingSpec(compilation="default", parallelism="auto")
+    assert wrap(network, spec, cuda, Precision("fp32", CPU)) is network
+
+
+def test_compiled_replicas_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ValidationError, match="set compilation to off, or parallelism to"):
+        TrainingSpec(compilation="default", parallelism="data_parallel")
 
 
 @with_several
