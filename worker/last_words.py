@@ -36,6 +36,9 @@ class LastWords:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self.remove()
+
+    def remove(self) -> None:
         faulthandler.disable()
         self._file.close()
         self._path.unlink(missing_ok=True)

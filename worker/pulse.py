@@ -1,6 +1,7 @@
 """The worker's pulse: a thread that keeps the lease alive and hears what users ask of the job."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -8,6 +9,8 @@ from threading import Event, Thread
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
+
+from sqlalchemy.orm import Session
 
 from store import jobs, workers
 from store.database import Database
@@ -19,6 +22,8 @@ from worker.last_words import LastWords
 
 # How soon a cancel or a pause is heard; two seconds are promised.
 WATCH_INTERVAL_SECONDS = 0.5
+# A worker that was told to stop has ten seconds, of which this leaves some to the database.
+LONGEST_STOP_SECONDS = 8.0
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +85,9 @@ class Lease:
 class Pulse:
     """Beats for the worker, and for the job it works on, until the `with` block ends.
 
-    It also does what every process does for the jobs of others (`store.rescue`).
+    It also does what every process does for the jobs of others (`store.rescue`), and ends the
+    process where what it runs does not end soon after `shutdown`: a compilation, the writing of an
+    ONNX program, or one step of a large network on few cores.
     """
 
     def __init__(
@@ -101,6 +108,7 @@ class Pulse:
         self._last_words = last_words
         self._lease: Lease | None = None
         self._ended = Event()
+        self._latest_end: float | None = None
         self._thread = Thread(target=self._run, name="pulse", daemon=True)
 
     def __enter__(self) -> Self:
@@ -137,6 +145,7 @@ class Pulse:
                     self._last_words.note()
                     self._beat()
                     self._rescue.look()
+                self._end_in_time()
             except DatabaseError as error:
                 # The lease may run out meanwhile; the fencing token keeps that harmless.
                 log.warning("No heartbeat: %s", error)
@@ -162,3 +171,29 @@ class Pulse:
                 )
             except StaleAttemptError:
                 lease.hear(None)
+
+    def _end_in_time(self) -> None:
+        """Some time after the shutdown, give the job back as of its last checkpoint, and end."""
+        if not self._shutdown.is_set():
+            return
+        if self._latest_end is None:
+            self._latest_end = monotonic() + LONGEST_STOP_SECONDS
+        if monotonic() < self._latest_end:
+            return
+        with self._database.writing() as session:
+            self._give_back(session)
+            workers.retire(session, self._worker_id)
+        self._last_words.remove()
+        # No other way ends a thread that does not listen. Whatever it would write is refused.
+        os._exit(0)
+
+    def _give_back(self, session: Session) -> None:
+        lease = self._lease
+        if lease is None or jobs.read_owned_status(session, lease.claim) is None:
+            return
+        jobs.release(session, lease.claim)
+        log.warning(
+            "Job %d is given back as of its last checkpoint: what ran did not end within %g s.",
+            lease.claim.job_id,
+            LONGEST_STOP_SECONDS,
+        )

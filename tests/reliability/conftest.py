@@ -12,16 +12,16 @@ __all__ = ["start_stack"]
 
 
 @pytest.fixture(scope="session")
-def actor() -> Iterator[Actor]:
-    process = Actor()
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="session")
 def packed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the data set is packed by the first worker, and found by all others."""
     return tmp_path_factory.mktemp("packed")
+
+
+@pytest.fixture(scope="session")
+def actor(packed_folder: Path) -> Iterator[Actor]:
+    process = Actor(packed_folder)
+    yield process
+    process.close()
 
 
 @pytest.fixture

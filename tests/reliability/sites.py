@@ -15,11 +15,12 @@ from sqlalchemy import select
 
 from store import checkpoints, events, jobs, metrics, migrations, models
 from store.artifacts import open_store
-from store.database import Database
+from store.database import BUSY_TIMEOUT_SECONDS, Database
 from store.rescue import Rescue
 from store.settings import Settings
 from store.specs import JobRequest
 from store.tables import Checkpoint, Job, JobStatus
+from tests.reliability.phases import read_phase
 from tests.soundness import assert_sound
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +29,11 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0
 # Short, yet long enough for a worker on a machine that has much else to do.
 LEASE_SECONDS = 3.0
-# Half a second of training each; the seeds tell them apart.
+# Half a second of training each, with one thread (worker/threads.py); the seeds tell them apart.
 SMALL: dict[str, Any] = {
     "dataset": "shapes",
     "epochs": 2,
-    "batch_size": 64,
+    "batch_size": 48,
     "report_every_steps": 7,
 }
 
@@ -40,26 +41,36 @@ SMALL: dict[str, Any] = {
 class Actor:
     """The process of `worker_actor.py`."""
 
-    def __init__(self) -> None:
+    def __init__(self, packed_folder: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.reliability.worker_actor"],
+            [sys.executable, "-m", "tests.reliability.worker_actor", str(packed_folder)],
             cwd=ROOT,
             # Several workers run at once, on machines with few cores.
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
     def start_worker(
-        self, environment: dict[str, str], log: Path, dies_after_step: int | None = None
+        self,
+        site: "Site",
+        *,
+        dies_after_step: int | None = None,
+        hangs_after_step: int | None = None,
     ) -> int:
         """Start a worker and return its process id."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        about = {"environment": environment, "log": str(log), "dies_after_step": dies_after_step}
-        line = json.dumps(about)
-        self.process.stdin.write(f"{line}\n")
+        about = {
+            "environment": site.environment,
+            "log": str(site.log),
+            "phases": str(site.phases),
+            "dies_after_step": dies_after_step,
+            "hangs_after_step": hangs_after_step,
+            "busy_timeout_seconds": site.busy_timeout_seconds,
+        }
+        self.process.stdin.write(f"{json.dumps(about)}\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
@@ -85,6 +96,10 @@ class Site:
         )
         self.actor = actor
         self.log = folder / "workers.log"
+        # Of its workers.
+        self.busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+        self.phases = folder / "phases"
+        self.phases.mkdir()
         self.database = Database(self.settings.resolved_database_url)
         migrations.upgrade(self.database)
         # In the place of a service, which does the same.
@@ -96,18 +111,38 @@ class Site:
         return {f"TENFOLD_{name.upper()}": str(value) for name, value in fields.items()}
 
     @contextmanager
-    def worker(self, signal_number: int) -> Iterator[int]:
+    def worker(self, signal_number: int, *, hangs_after_step: int | None = None) -> Iterator[int]:
         """Run a worker during the block, and send it the signal at its end."""
-        pid = self.actor.start_worker(self.environment, self.log)
+        pid = self.actor.start_worker(self, hangs_after_step=hangs_after_step)
         try:
             yield pid
         finally:
             os.kill(pid, signal_number)
             self.wait(lambda: not Path(f"/proc/{pid}").exists())
 
+    @contextmanager
+    def command(self, signal_number: int) -> Iterator[int]:
+        """The same with the command that users start, and its imports."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker"],
+                cwd=ROOT,
+                env=os.environ | self.environment,
+                stderr=log,
+            )
+        try:
+            yield process.pid
+        finally:
+            process.send_signal(signal_number)
+            process.wait(PATIENCE_SECONDS)
+
+    def read_phase(self, pid: int) -> str:
+        """Return what the worker of that process does, or did when it died."""
+        return read_phase(self.phases / str(pid))
+
     def run_until(self, step: int) -> None:
         """Run a worker that is killed right after that step of its job; queue the job again."""
-        pid = self.actor.start_worker(self.environment, self.log, step)
+        pid = self.actor.start_worker(self, dies_after_step=step)
         self.wait(lambda: not Path(f"/proc/{pid}").exists())
         self.requeue_at_once(pid)
 

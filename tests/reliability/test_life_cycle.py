@@ -59,3 +59,22 @@ def test_workers_that_share_a_queue_do_each_job_once(make_site: Callable[..., Si
     for job_id in job_ids:
         assert site.count_events(job_id, "succeeded") == 1
     site.check()
+
+
+def test_a_worker_whose_step_does_not_end_gives_its_job_back_in_time(
+    make_site: Callable[..., Site],
+) -> None:
+    """A step of a large network, a compilation, the writing of an ONNX program: none can stop."""
+    site = make_site()
+    job_id = site.submit(epochs=3)
+    with site.worker(signal.SIGTERM, hangs_after_step=300):
+        site.wait(lambda: "The worker hangs" in site.log.read_text())
+    job = site.read(job_id)
+    assert (job.status, job.attempt, job.crashes) == (JobStatus.QUEUED, 1, 0)
+    assert "is given back as of its last checkpoint" in site.log.read_text()
+    assert list(site.settings.crashes_folder.iterdir()) == []
+    site.check()
+    site.finish(job_id)
+    assert site.count_events(job_id, "resumed_from_checkpoint") == 1
+    assert site.count_events(job_id, "succeeded") == 1
+    site.check()

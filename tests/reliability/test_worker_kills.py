@@ -2,8 +2,10 @@
 
 import os
 import random
+import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,43 +27,118 @@ SECONDS_PER_ROUND = 20  # on a machine that has much else to do
 pytestmark = pytest.mark.timeout(600 + ROUNDS * SECONDS_PER_ROUND)
 
 
-def compare(killed: Site, peaceful: Site, job_ids: list[int]) -> None:
-    for job_id in job_ids:
-        assert killed.count_events(job_id, "succeeded") == 1
-        found, expected = killed.collect(job_id), peaceful.collect(job_id)
-        for name, value in expected.items():
-            assert found[name] == value, f"{name} of job {job_id} differs"
+# A new data folder after so many kills, so that looking at all of it stays quick.
+ROUNDS_PER_SITE = 50
+JOBS_AT_ONCE = 2
+# One worker in so many is the command that users start; the others are forks of one that is ready.
+ROUNDS_PER_COMMAND = 20
+# Where half of the kills are aimed at, and for how many seconds each lasts.
+AIMS = {
+    "claim": 0.005,
+    "resume": 0.02,
+    "train": 0.5,
+    "metrics": 0.005,
+    "checkpoint": 0.02,
+    "report": 2.0,
+    "publish": 0.04,
+}
+AIM_SECONDS = 20.0
 
 
+def compare(killed: Site, job_id: int, expected: dict[str, Any]) -> None:
+    assert killed.count_events(job_id, "succeeded") == 1
+    found = killed.collect(job_id)
+    for name, value in expected.items():
+        assert found[name] == value, f"{name} of job {job_id} differs"
+
+
+class PeacefulRuns:
+    """What the small jobs compute when nobody kills their workers: once for each seed."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[str, Any]] = {}
+
+    def get(self, seed: int, make_site: Callable[..., Site]) -> dict[str, Any]:
+        if seed not in self._known:
+            site = make_site()
+            # The seeds that follow are asked for next.
+            seeds = range(seed, seed + JOBS_AT_ONCE)
+            job_ids = [site.submit(seed=number) for number in seeds]
+            site.finish(*job_ids)
+            for number, job_id in zip(seeds, job_ids, strict=True):
+                self._known[number] = site.collect(job_id)
+        return self._known[seed]
+
+
+@pytest.fixture(scope="module")
+def peaceful_runs() -> PeacefulRuns:
+    return PeacefulRuns()
+
+
+@pytest.mark.parametrize("artifacts", ["database", "folder"])
 def test_workers_killed_at_random_lose_nothing_and_do_nothing_twice(
-    make_site: Callable[..., Site],
+    make_site: Callable[..., Site], artifacts: str, peaceful_runs: PeacefulRuns
 ) -> None:
-    killed, peaceful = make_site(), make_site()
+    """Half of the kills with each artifact store."""
     seed = int(os.environ.get("TENFOLD_SEED", str(time.time_ns() % 1_000_000)))
-    print(f"{ROUNDS} kills, TENFOLD_SEED={seed}")  # noqa: T201 -- to repeat a failure
-    draw = random.Random(seed)  # noqa: S311 -- no secret
-    job_ids: list[int] = []
-    for _ in range(ROUNDS):
-        if len(job_ids) - sum(killed.read(job_id).status.is_ended for job_id in job_ids) < 3:
-            job_ids.append(killed.submit(seed=len(job_ids)))
-        with killed.worker(signal.SIGKILL) as pid:
-            # Some die while they start, the others at any moment of their work.
+    rounds = (ROUNDS + (artifacts == "database")) // 2
+    print(f"{rounds} kills, TENFOLD_SEED={seed}", flush=True)  # noqa: T201 -- to repeat a failure
+    draw = random.Random(f"{artifacts} {seed}")  # noqa: S311 -- no secret
+    met: Counter[str] = Counter()
+    jobs_done = 0
+    began = time.monotonic()
+    for first in range(0, rounds, ROUNDS_PER_SITE):
+        killed = make_site(artifacts)
+        job_ids: list[int] = []
+        for number in range(first, min(first + ROUNDS_PER_SITE, rounds)):
+            if sum(not killed.read(job_id).status.is_ended for job_id in job_ids) < JOBS_AT_ONCE:
+                job_ids.append(killed.submit(seed=len(job_ids)))
+            is_command = number % ROUNDS_PER_COMMAND == ROUNDS_PER_COMMAND - 1
+            pid = strike(killed, draw, is_command=is_command)
+            met["command" if is_command else killed.read_phase(pid)] += 1
+            # Of the others the lease has to run out first.
             if draw.random() < 0.8:
-                killed.wait(partial(killed.is_working, pid))
-            killed.watch(seconds=draw.uniform(0.0, 0.7))
-        # Of the others the lease has to run out first.
-        if draw.random() < 0.7:
-            killed.requeue_at_once(pid)
+                killed.requeue_at_once(pid)
+            killed.check()
+            killed.retry_poisoned(*job_ids)
+        killed.finish(*job_ids)
         killed.check()
-        killed.retry_poisoned(*job_ids)
-    killed.finish(*job_ids)
-    killed.check()
+        assert sum(killed.read(job_id).attempt for job_id in job_ids) > len(job_ids)
+        for job_seed, job_id in enumerate(job_ids):
+            compare(killed, job_id, peaceful_runs.get(job_seed, make_site))
+        jobs_done += len(job_ids)
+        shutil.rmtree(killed.settings.data)
+        seconds = time.monotonic() - began
+        print(  # noqa: T201 -- for docs
+            f"{sum(met.values())} kills in {seconds:.0f} s, {jobs_done} jobs, killed at "
+            f"{dict(met)}",
+            flush=True,
+        )
+    if ROUNDS >= 200:
+        assert set(met) >= {*AIMS, "start", "command"}
 
-    for number in range(len(job_ids)):
-        peaceful.submit(seed=number)
-    peaceful.finish(*job_ids)
-    compare(killed, peaceful, job_ids)
-    assert sum(killed.read(job_id).attempt for job_id in job_ids) > len(job_ids)
+
+def strike(site: Site, draw: random.Random, *, is_command: bool) -> int:
+    """Start a worker and kill it, at any moment of its work; return its process id."""
+    chance = draw.random()
+    with (site.command if is_command else site.worker)(signal.SIGKILL) as pid:
+        if is_command or 0.1 < chance < 0.5:
+            site.wait(partial(site.is_working, pid))
+        if is_command or chance < 0.5:
+            site.watch(seconds=draw.uniform(0.0, 0.7))
+        else:
+            aim_at(site, pid, draw)
+    return pid
+
+
+def aim_at(site: Site, pid: int, draw: random.Random) -> None:
+    """Wait for the worker to come to a phase of its work, and then for a part of it."""
+    # The rare end as often as all that comes before it.
+    phase = draw.choice([*AIMS, *["publish"] * len(AIMS)])
+    deadline = time.monotonic() + AIM_SECONDS
+    while site.read_phase(pid) != phase and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    time.sleep(draw.uniform(0.0, AIMS[phase]))
 
 
 # Ten steps an epoch, whatever the recipe: what is proved is its machinery, not its accuracy.
@@ -113,7 +190,7 @@ def test_a_run_killed_twice_in_one_epoch_equals_one_that_nobody_killed(
 
     peaceful.submit(**fields)
     peaceful.finish(job_id)
-    compare(killed, peaceful, [job_id])
+    compare(killed, job_id, peaceful.collect(job_id))
 
 
 @pytest.mark.parametrize("artifacts", ["database", "folder"])
@@ -137,7 +214,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_taken(
 
     peaceful.submit(**fields)
     peaceful.finish(job_id)
-    compare(killed, peaceful, [job_id])
+    compare(killed, job_id, peaceful.collect(job_id))
 
 
 def damage(site: Site, artifact_id: str) -> None:

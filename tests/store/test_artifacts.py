@@ -1,5 +1,6 @@
 """Both artifact stores keep the same promises."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,37 @@ def test_damage_is_noticed(database: Database, artifacts: ArtifactStore, damage:
             chunk.data = changed
     with database.reading() as session, pytest.raises(ArtifactError, match="damaged"):
         artifacts.read(session, artifact_id, "small.json")
+
+
+def test_damage_at_random_places_is_noticed(database: Database, artifacts: ArtifactStore) -> None:
+    """Flipped bits and truncations of a file of two chunks; what was mended is whole again."""
+    draw = random.Random(5)  # noqa: S311 -- no secret
+    content = draw.randbytes(CHUNK_BYTES + 1000)
+    with database.writing() as session:
+        artifact_id = artifacts.put(session, {"state": content}).id
+    for _ in range(40):
+        place = draw.randrange(len(content))
+        flipped = bytes([content[place] ^ 1 << draw.randrange(8)])
+        for damaged in (content[:place], content[:place] + flipped + content[place + 1 :]):
+            overwrite(database, artifacts, artifact_id, damaged)
+            with database.reading() as session, pytest.raises(ArtifactError, match="damaged"):
+                artifacts.read(session, artifact_id, "state")
+    overwrite(database, artifacts, artifact_id, content)
+    with database.reading() as session:
+        assert artifacts.read(session, artifact_id, "state") == content
+
+
+def overwrite(
+    database: Database, artifacts: ArtifactStore, artifact_id: str, content: bytes
+) -> None:
+    """Put other bytes in the place of those of `state`, and leave what is known about them."""
+    if isinstance(artifacts, FolderArtifacts):
+        (artifacts.folder / artifact_id / "state").write_bytes(content)
+        return
+    with database.writing() as session:
+        for number in range(2):
+            chunk = session.get_one(ArtifactChunk, (artifact_id, "state", number))
+            chunk.data = content[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(database: Database, tmp_path: Path) -> None:
