@@ -1,7 +1,7 @@
 # Everything a user or developer runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-recipes benchmark-compilation benchmark-reference benchmark-utilisation chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
+.PHONY: help install migrate serve demo benchmark-main-job benchmark-tutorial benchmark-plain-loop benchmark-recipes benchmark-compilation benchmark-reference benchmark-utilisation benchmark-serving benchmark-engines chaos fuzz-api fuzz-images openapi test lint types contracts audit format lock check clean
 
 bin := .venv/bin
 # Written last, so that an interrupted installation continues and a complete one costs nothing.
@@ -50,6 +50,13 @@ benchmark-reference: $(ready) ## a GPU recipe beside a reference (CIFAR10=/folde
 
 benchmark-utilisation: $(ready) ## steps beside the measured matrix-product rate (CIFAR10=/folder RECIPES=quick)
 	@$(bin)/python benchmarks/utilisation.py "$(CIFAR10)" $(if $(RECIPES),--recipes $(RECIPES))
+
+benchmark-serving: $(ready) ## predictions beside other servers, installed into CACHE=/folder; needs wrk
+	@$(bin)/python benchmarks/serving.py --cache "$(or $(CACHE),$(HOME)/.cache/tenfold-peers)" \
+		--seconds 2 --repeats 3
+
+benchmark-engines: $(ready) ## what runs a network fastest here: PyTorch, ONNX Runtime; CPU or GPU
+	@$(bin)/python benchmarks/engines.py
 
 chaos: $(ready) ## break everything for an hour: 1,000 kills, each page written, 10 minutes of writers
 	@TENFOLD_CHAOS=1 $(bin)/python -m pytest --capture=no --verbose tests/reliability

@@ -24,9 +24,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from peers.publish import export_network, publish_network
 from surroundings import describe_surroundings
 
-from service.engines import load_engine
+from service.engines import TunedEngine, load_engine
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 120
@@ -77,29 +79,35 @@ SERVERS = [
     Server("Tenfold", _TENFOLD_PATHS),
     Server("Tenfold, 2 processes", _TENFOLD_PATHS, options=("--workers", "2")),
     Server(
-        "LitServe", {"multipart": "/multipart"}, "litserve_server.py", (), ("litserve", *_TORCH)
+        "LitServe",
+        {"multipart": "/multipart"},
+        "litserve_server.py",
+        packages=("litserve", *_TORCH),
     ),
     Server(
         "LitServe, batches",
         {"multipart": "/multipart"},
         "litserve_server.py",
         ("--batch", "32"),
-        ("litserve", *_TORCH),
+        packages=("litserve", *_TORCH),
     ),
     Server(
         "BentoML",
         {"raw": "/raw", "multipart": "/multipart"},
         "bentoml_service.py",
-        (),
-        ("bentoml", *_TORCH),
+        packages=("bentoml", *_TORCH),
     ),
-    Server("Ray Serve, batches", {"raw": "/raw"}, "ray_serve_app.py", (), ("ray[serve]", *_TORCH)),
+    Server(
+        "Ray Serve, batches",
+        {"raw": "/raw"},
+        "ray_serve_app.py",
+        packages=("ray[serve]", *_TORCH),
+    ),
     Server(
         "MLServer",
         {"v2": "/v2/models/animals/infer"},
         "mlserver_runtime.py",
-        (),
-        ("mlserver", *_TORCH),
+        packages=("mlserver", *_TORCH),
     ),
 ]
 
@@ -143,6 +151,7 @@ def main() -> None:
                 measure_server(server, network, scripts, arguments, found)
             print_table(network, found, arguments)
             print_loop(network, found)
+        print(f"Versions: {describe_versions(chosen, arguments.cache)}")
 
 
 def measure_server(
@@ -312,6 +321,8 @@ def run_wrk(url: str, script: Path, connections: int, seconds: int) -> tuple[flo
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"not every request was answered:\n{text}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
+    if not rate:
+        raise RuntimeError(f"no request was answered within {seconds} s")
     return rate, read_latency(text, "50%"), read_latency(text, "99%")
 
 
@@ -323,20 +334,22 @@ def read_latency(text: str, percentile: str) -> float:
 def print_table(network: str, found: dict[Key, Measurement], arguments: argparse.Namespace) -> None:
     print(f"\nNetwork `{network}`, one PNG of 32x32 ({len(make_picture())} bytes) a request")
     print(
-        "| server | body | p50 at 1, ms | requests/s at 1 | p50 at 32, ms | requests/s at 32 "
-        "| spread at 32 | x hand-written at 32 |"
+        "| server | body | p50 at 1, ms | of hand-written | requests/s at 1 | p50 at 32, ms "
+        "| requests/s at 32 | spread at 32 | x hand-written |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for (name, kind, connections), one in found.items():
         if connections != 1 or (name, kind, 32) not in found:
             continue
         many = found[name, kind, 32]
         basis = found.get(("hand-written handler", kind, 32))
         ratio = f"{many.rate / basis.rate:.2f}" if basis else "-"
+        basis = found.get(("hand-written handler", kind, 1))
+        share = f"{one.p50_ms / basis.p50_ms:.2f}" if basis else "-"
         spread = f"{min(many.rates):.0f}-{max(many.rates):.0f}"
         print(
-            f"| {name} | {kind} | {one.p50_ms:.2f} | {one.rate:.0f} | {many.p50_ms:.2f} "
-            f"| {many.rate:.0f} | {spread} | {ratio} |"
+            f"| {name} | {kind} | {one.p50_ms:.2f} | {share} | {one.rate:.0f} "
+            f"| {many.p50_ms:.2f} | {many.rate:.0f} | {spread} | {ratio} |"
         )
     print(
         f"n = {arguments.repeats} runs of {arguments.seconds} s each, medians; weights and "
@@ -347,18 +360,46 @@ def print_table(network: str, found: dict[Key, Measurement], arguments: argparse
 def print_loop(network: str, found: dict[Key, Measurement]) -> None:
     """Compare with the most there is: the same engine on full batches, without any HTTP."""
     tuned = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
+    rate = measure_loop(tuned)
+    how = f"batches of {tuned.batch_items}, {tuned.parallel_batches} at once"
+    print(f"In-process loop ({how}, {tuned.threads} threads each): {rate:.0f} images/s")
+    for name in ("Tenfold", "Tenfold, 2 processes"):
+        if served := found.get((name, "raw", 32)):
+            print(f"{name} serves {served.rate / rate:.2f} of that")
+
+
+def measure_loop(tuned: TunedEngine) -> float:
+    """Return images per second of full batches, as many at once as the service would run."""
     images = np.random.default_rng(PICTURE_SEED).integers(
         0, 256, (tuned.batch_items, 32, 32, 3), dtype=np.uint8
     )
-    started_at, runs = time.perf_counter(), 0
-    while time.perf_counter() - started_at < LOOP_SECONDS:
-        tuned.engine.run(images)
-        runs += 1
-    rate = runs * tuned.batch_items / (time.perf_counter() - started_at)
-    how = f"batches of {tuned.batch_items}, the fastest; {tuned.threads} threads"
-    text = f"In-process loop ({how}): {rate:.0f} images/s"
-    served = found.get(("Tenfold", "raw", 32))
-    print(text + (f"; Tenfold serves {served.rate / rate:.2f} of that" if served else ""))
+    started_at = time.perf_counter()
+
+    def repeat() -> int:
+        runs = 0
+        while time.perf_counter() - started_at < LOOP_SECONDS:
+            tuned.engine.run(images)
+            runs += 1
+        return runs
+
+    with ThreadPoolExecutor(tuned.parallel_batches) as executor:
+        loops = [executor.submit(repeat) for _ in range(tuned.parallel_batches)]
+        runs = sum(loop.result() for loop in loops)
+    return runs * len(images) / (time.perf_counter() - started_at)
+
+
+def describe_versions(servers: Sequence[Server], cache: Path) -> str:
+    """Return the versions of what serves: this environment's, and each peer's of its own."""
+    here = [f"{name} {version(name)}" for name in ("onnxruntime", "fastapi", "uvicorn")]
+    peers = {server.packages[0].partition("[")[0]: server for server in servers if server.packages}
+    program = "import sys, importlib.metadata as m; print(sys.argv[1], m.version(sys.argv[1]))"
+    for name in peers:
+        python = cache / name / "bin" / "python"
+        if python.exists():
+            command = [str(python), "-c", program, name]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            here.append(done.stdout.strip() or f"{name} (not installed)")
+    return ", ".join(here)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
@@ -57,7 +57,7 @@ class _Request(Generic[Item, Result]):
     future: "asyncio.Future[list[Result | Exception]]"
     submitted_at: float
     deadline: float
-    outcomes: list[Result | Exception]
+    outcomes: dict[int, Result | Exception] = field(default_factory=dict)  # by place in `items`
     taken: int = 0
 
 
@@ -66,15 +66,16 @@ class _Part(Generic[Item, Result]):
     """The items of one request that are in one batch: all of them, unless it was split."""
 
     request: _Request[Item, Result]
+    start: int
     items: Sequence[Item]
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs items in batches, one batch at a time, in the order they came.
+    """Runs items in batches, in the order they came.
 
     `run` takes the items of a batch and returns one result, or one exception, for each. It is
     called in a thread of `executor`; without one, on the event loop, at its next turn, so that
-    all who came in this turn are in the batch.
+    all who came in this turn are in the batch. Up to `max_running_batches` run at the same time.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Batcher(Generic[Item, Result]):
         executor: Executor | None,
         *,
         max_batch_items: int,
+        max_running_batches: int = 1,
         max_waiting_items: int,
         observer: Observer,
     ) -> None:
@@ -95,7 +97,8 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[_Request[Item, Result]] = deque()
         self._waiting_items = 0
         self._running_items = 0
-        self._is_idle = True
+        self._running_batches = 0
+        self._max_running_batches = max_running_batches
         self._seconds_per_item = 0.0
 
     @property
@@ -120,12 +123,11 @@ class Batcher(Generic[Item, Result]):
             raise self._overloaded()
         now = self._loop.time()
         request: _Request[Item, Result] = _Request(
-            items, self._loop.create_future(), now, now + deadline_seconds, []
+            items, self._loop.create_future(), now, now + deadline_seconds
         )
         self._waiting.append(request)
         self._waiting_items += len(items)
-        if self._is_idle:
-            self._begin()
+        self._begin()
         return request.future
 
     def estimate_wait_seconds(self) -> float:
@@ -141,18 +143,20 @@ class Batcher(Generic[Item, Result]):
         )
 
     def _begin(self) -> None:
-        self._is_idle = False
-        if self._executor is None:
-            self._loop.call_soon(self._start_batch)
-        else:
-            self._start_batch()
+        """Start as many batches as there are items for and may run."""
+        while self._waiting and self._running_batches < self._max_running_batches:
+            self._running_batches += 1
+            if self._executor is None:
+                self._loop.call_soon(self._start_batch)
+            else:
+                self._start_batch()
 
     def _start_batch(self) -> None:
         parts = self._form_batch()
-        self._running_items = sum(len(part.items) for part in parts)
-        self._is_idle = not parts
         if not parts:
+            self._running_batches -= 1
             return
+        self._running_items += sum(len(part.items) for part in parts)
         if self._executor is None:
             self._end_batch(parts, *self._run_batch(parts))
         else:
@@ -171,6 +175,7 @@ class Batcher(Generic[Item, Result]):
                 self._waiting.popleft()
                 continue
             items = request.items[request.taken : request.taken + room]
+            parts.append(_Part(request, request.taken, items))
             if not request.taken:
                 waited_seconds.append(now - request.submitted_at)
             request.taken += len(items)
@@ -178,7 +183,6 @@ class Batcher(Generic[Item, Result]):
             self._waiting_items -= len(items)
             if request.taken == len(request.items):
                 self._waiting.popleft()
-            parts.append(_Part(request, items))
         if parts:
             self._observer.batch_formed(self._max_batch_items - room, waited_seconds)
         return parts
@@ -229,7 +233,9 @@ class Batcher(Generic[Item, Result]):
         outcomes: Sequence[Result | Exception],
         seconds: float,
     ) -> None:
-        measured = seconds / len(outcomes)
+        measured = seconds / len(outcomes) / self._running_batches
+        self._running_batches -= 1
+        self._running_items -= len(outcomes)
         self._seconds_per_item += (measured - self._seconds_per_item) * (
             _SMOOTHING if self._seconds_per_item else 1.0
         )
@@ -238,8 +244,10 @@ class Batcher(Generic[Item, Result]):
         start = 0
         for part in parts:
             request, stop = part.request, start + len(part.items)
-            request.outcomes.extend(outcomes[start:stop])
+            request.outcomes.update(enumerate(outcomes[start:stop], part.start))
             start = stop
             # A caller who went away has cancelled the future: a result would raise, and end all.
             if len(request.outcomes) == len(request.items) and not request.future.done():
-                request.future.set_result(request.outcomes)
+                request.future.set_result(
+                    [request.outcomes[place] for place in range(len(request.items))]
+                )

@@ -1,6 +1,7 @@
 """The networks in memory: each loaded once, bounded by bytes; the least recently used leaves."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from store.errors import InvalidRequestError
 from store.memory import release_freed_memory
 from store.settings import Settings
 from store.tables import Model
+
+_logger = logging.getLogger(__name__)
 
 # A batch that runs faster than this runs on the event loop: a change of threads, there and back,
 # and two threads that wait for each other's lock of the interpreter cost more.
@@ -159,11 +162,13 @@ class ModelCache:
 
     async def _load(self, key: ModelKey) -> LoadedModel:
         predictor, tuned, size_bytes = await asyncio.to_thread(self._open, key)
+        _logger.info("%s@%d runs on %s", key.name, key.version, tuned.describe())
         is_quick = tuned.batch_seconds < _QUICK_BATCH_SECONDS
         batcher = Batcher(
             predictor.predict,
             None if is_quick else self._executor,
             max_batch_items=tuned.batch_items,
+            max_running_batches=tuned.parallel_batches,
             max_waiting_items=self._settings.predict_queue_images,
             observer=BatchObserver(self._monitoring, key.name),
         )

@@ -346,3 +346,60 @@ def test_on_the_loop_who_leaves_before_the_turn_is_not_run(
     play_on_loop(scenario)
     assert recorder.batches == [[3, 13], [3], [13], [4]]
     assert recorder.dropped == ["cancelled", "expired"]
+
+
+def run_two_at_once(
+    scenario: Scenario,
+    run: Callable[[Sequence[int]], list[int | Exception]],
+    recorder: Recorder,
+    executor: ThreadPoolExecutor,
+) -> None:
+    """Run a scenario with a batcher of at most two batches at once, of 4 items each."""
+
+    async def main() -> None:
+        batcher = Batcher(
+            run,
+            executor,
+            max_batch_items=4,
+            max_running_batches=2,
+            max_waiting_items=10,
+            observer=recorder,
+        )
+        await asyncio.wait_for(scenario(batcher), LONG_SECONDS)
+
+    asyncio.run(main())
+
+
+def test_no_more_batches_run_at_once_than_may(
+    recorder: Recorder, executor: ThreadPoolExecutor
+) -> None:
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        recorder.hold()
+        futures = [batcher.submit([number], LONG_SECONDS) for number in (1, 2, 3, 4)]
+        assert batcher.waiting_items == 2
+        recorder.may_run.set()
+        assert await asyncio.gather(*futures) == [[1], [4], [9], [16]]
+        assert batcher.waiting_items == 0
+        assert await batcher.submit([5], LONG_SECONDS) == [25]
+
+    run_two_at_once(scenario, recorder.run, recorder, executor)
+    assert recorder.formed[:3] == [1, 1, 2]
+    assert sum(recorder.ended) == 5
+
+
+def test_a_split_request_has_its_order_when_its_second_batch_ends_first(
+    recorder: Recorder, executor: ThreadPoolExecutor
+) -> None:
+    second_has_ended = threading.Event()
+    recorder.batch_ended = lambda *_: second_has_ended.set()  # type: ignore[method-assign]
+
+    def run(items: Sequence[int]) -> list[int | Exception]:
+        if items[0] == 0:
+            assert second_has_ended.wait(LONG_SECONDS)
+        return [item * item for item in items]
+
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        reply = await batcher.submit(list(range(6)), LONG_SECONDS)
+        assert reply == [0, 1, 4, 9, 16, 25]
+
+    run_two_at_once(scenario, run, recorder, executor)
