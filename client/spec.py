@@ -27,7 +27,7 @@ class TrainingSpec(TypedDict, total=False):
     bias_learning_rate: Annotated[float, "Muon only: highest rate of the biases, by SGD."]
     head_learning_rate: Annotated[float, "Muon only: highest rate of the last layer, by SGD."]
     momentum: Annotated[float, "Momentum of SGD and Muon, first beta of Adam and AdamW."]
-    weight_decay: Annotated[float, "L2 penalty of the update."]
+    weight_decay: Annotated[float, "L2 penalty of the update; with muon of biases and last layer."]
     schedule: Annotated[str, "Learning rate over the run: constant, linear, cosine or one_cycle."]
     loss: Annotated[str, "cross_entropy or mean_squared_error."]
     label_smoothing: Annotated[float, "Share of the target spread over all classes."]

@@ -55,7 +55,7 @@ class TrainingSpec(BaseModel):
         "optimizer is muon.",
     )
     bias_learning_rate: float = Field(
-        default=0.05, gt=0, le=100, description="Muon only: highest rate of the biases, by SGD."
+        default=0.05, gt=0, le=1000, description="Muon only: highest rate of the biases, by SGD."
     )
     head_learning_rate: float = Field(
         default=0.5, gt=0, le=100, description="Muon only: highest rate of the last layer, by SGD."
@@ -67,7 +67,13 @@ class TrainingSpec(BaseModel):
         description="Momentum of SGD (0 is the plain update) and of Muon, first beta of Adam "
         "and AdamW.",
     )
-    weight_decay: float = Field(default=0.0, ge=0, le=1, description="L2 penalty of the update.")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="L2 penalty of the update; with muon the share that a step at the highest rate "
+        "takes off biases and last layer.",
+    )
     schedule: Schedule = Field(
         default="constant", description="How the learning rate moves over the whole run."
     )
@@ -219,8 +225,8 @@ RECIPES: dict[str, Recipe] = {
                 batch_size=500,
                 optimizer="muon",
                 learning_rate=0.2,
-                bias_learning_rate=0.05,
-                head_learning_rate=0.6,
+                bias_learning_rate=25,
+                head_learning_rate=0.75,
                 momentum=0.6,
                 schedule="one_cycle",
                 label_smoothing=0.2,
@@ -245,9 +251,10 @@ RECIPES: dict[str, Recipe] = {
                 batch_size=2_000,
                 optimizer="muon",
                 learning_rate=0.24,
-                bias_learning_rate=0.053,
-                head_learning_rate=0.67,
+                bias_learning_rate=106,
+                head_learning_rate=1.66,
                 momentum=0.6,
+                weight_decay=0.004,
                 schedule="linear",
                 label_smoothing=0.2,
                 augmentation="alternating_flip_crop",
@@ -270,9 +277,10 @@ RECIPES: dict[str, Recipe] = {
                 batch_size=1_000,
                 optimizer="muon",
                 learning_rate=0.12,
-                bias_learning_rate=0.05,
-                head_learning_rate=0.5,
+                bias_learning_rate=53,
+                head_learning_rate=0.83,
                 momentum=0.6,
+                weight_decay=0.002,
                 schedule="linear",
                 label_smoothing=0.2,
                 augmentation="alternating_flip_crop_cutout",

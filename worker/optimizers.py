@@ -58,13 +58,14 @@ def _build_muon(spec: TrainingSpec, parameters: list[nn.Parameter]) -> list[Opti
         rank: [parameter for parameter in parameters if parameter.ndim == rank]
         for rank in {parameter.ndim for parameter in parameters}
     }
+    # PyTorch multiplies the decay by the rate, which is a hundred times higher for the biases.
     sgd = torch.optim.SGD(
         [
-            {"params": of_rank.get(1, []), "lr": spec.bias_learning_rate},
-            {"params": of_rank.get(2, []), "lr": spec.head_learning_rate},
+            {"params": of_rank.get(rank, []), "lr": rate, "weight_decay": spec.weight_decay / rate}
+            for rank, rate in ((1, spec.bias_learning_rate), (2, spec.head_learning_rate))
         ],
+        lr=spec.head_learning_rate,
         momentum=_BIAS_AND_HEAD_MOMENTUM,
-        weight_decay=spec.weight_decay,
         nesterov=True,
         fused=True,
     )

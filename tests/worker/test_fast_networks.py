@@ -67,6 +67,14 @@ def test_images_below_the_smallest_side_are_refused(name: NetworkName) -> None:
         networks.build(name, channels=3, classes=2, height=11, width=30)
 
 
+@pytest.mark.parametrize("name", FAST)
+def test_an_untrained_network_prefers_no_class(name: NetworkName) -> None:
+    network = networks.build(name, channels=3, classes=10, height=16, width=16)
+    images = torch.randn(20, 3, 16, 16)
+    network.initialise_from(images)
+    assert network(images).softmax(1).max() < 0.2
+
+
 def test_equal_seeds_give_equal_weights(few_shapes: PackedDataset) -> None:
     def build(seed: int) -> Tensor:
         spec = TrainingSpec(dataset="shapes", network="whitened_small", seed=seed)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 _EIGENVALUE_FLOOR = 1e-4
 _PATCH_SIDE = 2
 
-# The scores leave a max-pooled, normalised layer and are too large for a soft start.
+# Scores begin near zero, so that no class is preferred at first (Page, 2018; Jordan, 2024).
 SCORE_SCALE = 1 / 9
 
 
@@ -71,8 +71,6 @@ class Head(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.scores = nn.Linear(channels, classes, bias=False)
-        with torch.no_grad():
-            self.scores.weight.div_(self.scores.weight.std())
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.scores(maps.amax((2, 3))) * SCORE_SCALE  # type: ignore[no-any-return]
