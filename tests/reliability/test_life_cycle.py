@@ -1,12 +1,15 @@
 """The ends of a job that only real workers bring about."""
 
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
 from store.tables import JobStatus
+from tests.reliability.effort import IS_CHAOS
 from tests.reliability.sites import Site
+from tests.reliability.test_worker_kills import TINY, draw_tiny_dataset
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -76,5 +79,27 @@ def test_a_worker_whose_step_does_not_end_gives_its_job_back_in_time(
     site.check()
     site.finish(job_id)
     assert site.count_events(job_id, "resumed_from_checkpoint") == 1
+    assert site.count_events(job_id, "succeeded") == 1
+    site.check()
+
+
+@pytest.mark.skipif(not IS_CHAOS, reason="it takes minutes: TENFOLD_CHAOS=1")
+@pytest.mark.parametrize("recipe", ["speed94", "best"])
+def test_a_worker_that_is_stopped_while_it_exports_a_large_network_ends_in_time(
+    make_site: Callable[..., Site], recipe: str
+) -> None:
+    site = make_site()
+    draw_tiny_dataset(site.settings.data)
+    job_id = site.submit(**TINY | {"recipe": recipe, "epochs": 1})
+    with site.worker(signal.SIGTERM) as pid:
+        site.wait(lambda: site.read_phase(pid) == "report")
+        asked = time.monotonic()
+    print(f"{recipe}: ended {time.monotonic() - asked:.1f} s after SIGTERM")  # noqa: T201 -- for docs
+    job = site.read(job_id)
+    assert job.status in {JobStatus.QUEUED, JobStatus.SUCCEEDED}
+    assert (job.attempt, job.crashes) == (1, 0)
+    assert site.list_checkpoints(job_id)[0].step == 10
+    site.check()
+    site.finish(job_id)
     assert site.count_events(job_id, "succeeded") == 1
     site.check()
