@@ -139,10 +139,10 @@ def load_split(
     pixels = dataset.images(split)
     if color == "grey":
         pixels = to_grey(pixels)
-    # The copies leave the file's mapping, which is read-only. The device orders the pixels faster.
-    images = torch.from_numpy(np.array(pixels)).to(device).permute(0, 3, 1, 2).contiguous()
+    # The copy leaves the file's mapping, which is read-only.
+    images = torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C"))
     labels = torch.from_numpy(np.array(dataset.labels(split)))
-    return LabelledImages(images, labels.to(device))
+    return LabelledImages(images.to(device), labels.to(device))
 
 
 def normalise(images: Tensor) -> Tensor:
