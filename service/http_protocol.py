@@ -132,7 +132,8 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._stage is _Stage.REPLY:
+        # The newest request: those that were sent behind this one may still wait for their replies.
+        if self._stage is _Stage.REPLY and self.cycle.response_complete:
             self._begin(_Stage.REQUEST)
             self._watched.watch(self)
 
