@@ -110,16 +110,16 @@ def judge(training: Training, looks: list[Look], until: float) -> list[Point]:
         training.result.load_state_dict(look.weights)
         return Point(look.seconds, training.measure_accuracy())
 
+    *earlier, last = looks
     points: list[Point] = []
-    for start in range(0, len(looks) - 1, _COARSE_LOOKS):
-        between = looks[start : start + _COARSE_LOOKS]
-        point = judge_look(between.pop())
+    for start in range(0, len(earlier), _COARSE_LOOKS):
+        *between, coarse = earlier[start : start + _COARSE_LOOKS]
+        point = judge_look(coarse)
         if point.accuracy >= until:
-            points += map(judge_look, between)
-        points.append(point)
-        if point.accuracy >= until:
+            points += [*map(judge_look, between), point]
             break
-    return [*points, judge_look(looks[-1])]
+        points.append(point)
+    return [*points, judge_look(last)]
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
+from service.tasks import end_task
 from store import events, metrics
 from store.database import Database
 from store.errors import DatabaseError
@@ -58,10 +59,7 @@ class EventFeed:
     async def stop(self) -> None:
         """Stop polling. The database may be disposed of afterwards."""
         self.close()
-        if self._poller is not None:
-            self._poller.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._poller
+        await end_task(self._poller)
 
     async def _poll(self) -> None:
         newest: int | None = None

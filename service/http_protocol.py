@@ -91,8 +91,6 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         elif self._stage is _Stage.HEADER and self._stage_bytes > self._limits.header_bytes:
             # The parser tells of a line once it is whole, and this one may never be.
             self._refuse("header_too_large")
-        elif self._is_answered_early():
-            self._end_lingering()
         elif self._stage is _Stage.BODY and self.cycle is not cycle_before:
             self._expect_rest()
 
@@ -200,26 +198,26 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
         if self._stage is not _Stage.BODY:
             self.transport.close()
         elif not self._lingers:
-            self._lingers = True
-            self._stage_bytes = 0
+            self._begin_lingering()
             if not self.transport.is_closing():
                 self.transport.write_eof()
+
+    def _begin_lingering(self) -> None:
+        """Discard whatever else the client sends."""
+        self._lingers = True
+        self._stage_bytes = 0
 
     def _discard(self, data: bytes) -> bool:
         if self._lingers:
             self._stage_bytes += len(data)
-            self._end_lingering()
+            if self._stage_bytes > LINGER_BYTES:
+                self.abort()
         return self._lingers
-
-    def _end_lingering(self) -> None:
-        if self._stage_bytes > LINGER_BYTES:
-            self.abort()
 
     def _refuse(self, code: str) -> None:
         """Answer with a problem, and close when the client has read it, or soon after."""
-        self._lingers = True
+        self._begin_lingering()
         self._watched.count_refusal(code)
-        self._stage_bytes = 0
         # The type leaves out that there is no cycle before the first request.
         if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]
             if self.cycle.response_started:

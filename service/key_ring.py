@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic, time
 
 from service.scopes import Scopes
+from service.tasks import end_task
 from store import keys
 from store.clock import utc_now
 from store.database import ChangeDetector, Database
@@ -105,10 +105,7 @@ class KeyRing:
         self._watch = asyncio.create_task(self._watch_changes())
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        await end_task(self._watch)
         await self._write_uses()
         self._detector.close()
 

@@ -7,9 +7,9 @@ new version or a moved alias takes its place there when it is loaded and warm.
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 from service.model_cache import LoadedModel, ModelCache, ModelKey
+from service.tasks import end_task
 from store import models
 from store.database import ChangeDetector, Database
 from store.errors import NotFoundError, TenfoldError
@@ -48,10 +48,7 @@ class LoadedModels:
         self._watch = asyncio.create_task(self._watch_changes())
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        await end_task(self._watch)
         self.cache.close()
         self._detector.close()
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 
+from service.tasks import end_task
 from store.errors import DatabaseError
 from store.rescue import Rescue
 
@@ -26,10 +26,7 @@ class Rescuer:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end_task(self._task)
 
     async def _run(self) -> None:
         could_look = True

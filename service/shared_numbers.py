@@ -6,10 +6,11 @@ in memory, and a prediction changes five numbers, so changes are gathered and wr
 
 import asyncio
 import os
-from contextlib import suppress
 from typing import Any
 
 from prometheus_client import values
+
+from service.tasks import end_task
 
 # The folder of the files. The library looks at it when it is imported.
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -53,10 +54,7 @@ class SharedNumbers:
             self._writer = asyncio.create_task(self._write_at_intervals())
 
     async def stop(self) -> None:
-        if self._writer is not None:
-            self._writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._writer
+        await end_task(self._writer)
         self._write()
 
     def _add(self, *arguments: Any, **options: Any) -> _GatheredValue:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 
+from service.tasks import end_task
 from service.webhook_receiver import NotDeliveredError, WebhookReceiver
 from store import webhooks
 from store.database import Database
@@ -36,10 +36,7 @@ class WebhookSender:
             self._task = asyncio.create_task(self._run(is_told=is_told))
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end_task(self._task)
 
     async def _run(self, *, is_told: bool) -> None:
         while not is_told:
