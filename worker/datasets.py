@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from store import packed
+from store.catalogue import put_dataset
+from store.database import Database
 from store.errors import DatasetError
 from store.packed import PackedDataset, Split
 from store.settings import Settings
@@ -20,7 +22,15 @@ from worker.dataset_sources import (
 )
 from worker.image_folders import ImageFolder, is_image_folder
 
-__all__ = ["CatalogueEntry", "LoadStoppedError", "Notify", "catalogue", "find", "load"]
+__all__ = [
+    "CatalogueEntry",
+    "LoadStoppedError",
+    "Notify",
+    "announce",
+    "catalogue",
+    "find",
+    "load",
+]
 
 BUILT_IN = ("cifar10", "shapes")
 
@@ -79,6 +89,13 @@ def load(
 def catalogue(settings: Settings) -> list[CatalogueEntry]:
     """Return every data set that can be named now, sorted by name; no picture is read."""
     return [_describe(name, settings) for name in _names(settings)]
+
+
+def announce(name: str, settings: Settings, database: Database) -> None:
+    """Tell the web process what data set `name` is now: ready, once it is packed."""
+    entry = _describe(name, settings)
+    with database.writing() as session:
+        put_dataset(session, name, asdict(entry))
 
 
 def _pack(

@@ -71,6 +71,7 @@ class JobRun:
         except LoadStoppedError:
             self._let_go(lease)
             return
+        datasets.announce(dataset.name, self.settings, self.database)
         training = self._prepare(dataset, lease)
         for report in training:
             self._take(report, training)

@@ -169,6 +169,7 @@ class Worker:
         """Pack ahead of the first job, so that it starts at once and samples can be looked at."""
         try:
             datasets.load(name, self.settings, _log_notice, self.shutdown.is_set)
+            datasets.announce(name, self.settings, self.database)
         except LoadStoppedError:
             return
         except DatasetError as error:

@@ -45,6 +45,15 @@ def test_a_job_without_a_worker_waits_and_says_so(start_stack: Callable[..., Sta
     assert done["waiting_reason"] is None
 
 
+def test_the_data_set_of_a_running_job_can_be_looked_at(start_stack: Callable[..., Stack]) -> None:
+    """A worker that trains has no time to look at the folders, and may not have had any before."""
+    stack = start_stack()
+    job_id = stack.submit(**LONG)["id"]
+    stack.start_worker()
+    stack.wait_for_step(job_id)
+    assert stack.get("/datasets/shapes")["state"] == "ready"
+
+
 def test_a_stopped_worker_hands_its_job_on(start_stack: Callable[..., Stack]) -> None:
     """SIGTERM: checkpoint, back into the queue, and the next worker goes on from there."""
     stack = start_stack()
