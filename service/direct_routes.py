@@ -50,7 +50,7 @@ class DirectRoutesMiddleware:
         request = Request(scope, receive, send)
         try:
             response = await route.endpoint(request)
-        except (TenfoldError, HTTPException) as error:
+        except (TenfoldError, HTTPException, OSError) as error:
             response = errors.answer(request, error)
         except ClientDisconnect:
             return

@@ -5,11 +5,10 @@ import hashlib
 import re
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,17 +30,17 @@ async def show_documentation(request: Request) -> HTMLResponse:
 
 
 @router.get(f"/docs/{_SCRIPT}")
-async def get_documentation_script() -> FileResponse:
+def get_documentation_script() -> Response:
     return _send(_SCRIPT, "text/javascript")
 
 
 @router.get(f"/docs/{_STYLE}")
-async def get_documentation_style() -> FileResponse:
+def get_documentation_style() -> Response:
     return _send(_STYLE, "text/css")
 
 
 @router.get(f"/docs/{_ICON}")
-async def get_documentation_icon() -> FileResponse:
+def get_documentation_icon() -> Response:
     return _send(_ICON, "image/png")
 
 
@@ -61,6 +60,7 @@ def _build_policy(page: bytes) -> str:
     )
 
 
-def _send(name: str, media_type: str) -> FileResponse:
-    folder = Path(str(files("fastapi_swagger.resources")))
-    return FileResponse(folder / name, media_type=media_type)
+def _send(name: str, media_type: str) -> Response:
+    # Read before the status is sent, so that a failure has its own.
+    content = files("fastapi_swagger.resources").joinpath(name).read_bytes()
+    return Response(content, media_type=media_type)

@@ -14,6 +14,7 @@ from starlette.routing import compile_path
 from service.problems import PROBLEM_TYPES
 from service.security_headers import API_HEADERS
 from store.errors import TenfoldError
+from store.refusals import explain_refusal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,13 +33,19 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(TenfoldError)(_answer_tenfold_error)
     app.exception_handler(RequestValidationError)(_answer_validation_error)
     app.exception_handler(HTTPException)(_answer_http_exception)
+    app.exception_handler(OSError)(_answer_os_error)
     app.exception_handler(Exception)(_answer_unknown_exception)
 
 
-def answer(request: Request, error: TenfoldError | HTTPException) -> Response:
-    """Return the problem of an error that was caught outside of FastAPI's own handlers."""
+def answer(request: Request, error: TenfoldError | HTTPException | OSError) -> Response:
+    """Return the problem of an error that was caught outside of FastAPI's own handlers.
+
+    Raises an OSError again that is not about the machine.
+    """
     if isinstance(error, TenfoldError):
         return _answer_tenfold_error(request, error)
+    if isinstance(error, OSError):
+        return _answer_os_error(request, error)
     return _answer_http_exception(request, error)
 
 
@@ -146,6 +153,14 @@ def _explain(code: str, request: Request, error: HTTPException) -> str:
         "malformed_body": "The body cannot be read: send one JSON document in UTF-8.",
     }
     return explanations.get(code, str(error.detail))
+
+
+def _answer_os_error(request: Request, error: OSError) -> Response:
+    refusal = explain_refusal(error)
+    if refusal is None:
+        raise error
+    _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return build_problem("system_refused", f"{refusal}, then try again.", path=request.url.path)
 
 
 def _answer_unknown_exception(request: Request, _error: Exception) -> Response:

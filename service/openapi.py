@@ -88,7 +88,7 @@ def problem_responses(*codes: str) -> Responses:
 
 
 # What any route that uses the database can answer, whatever it does.
-COMMON_PROBLEMS = ("invalid_request", "internal_error", "database_unusable")
+COMMON_PROBLEMS = ("invalid_request", "internal_error", "system_refused", "database_unusable")
 
 
 def json_example(example: Any, description: str = "Successful response") -> dict[str, Any]:

@@ -210,6 +210,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "The request waited longer than it may",
         "Try again after the seconds in `Retry-After`, or send fewer images at once.",
     ),
+    "system_refused": ProblemType(
+        503, "The operating system refuses it", "Do what `detail` says, then try again."
+    ),
     "training_failed": ProblemType(500, "Training failed", "See the error of the job."),
     "database_unusable": ProblemType(
         503, "The database cannot be used", "Do what `detail` says, then try again."

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from store.durability import flush
 from store.errors import ArtifactError, NotFoundError
+from store.refusals import explain_refusal
 from store.tables import Artifact, ArtifactChunk, ArtifactFile
 
 CHUNK_BYTES = 1 << 20
@@ -180,9 +181,9 @@ class FolderArtifacts(ArtifactStore):
             flush(self.folder)
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
+            advice = explain_refusal(error) or f"{error}: see whether the folder is writable"
             raise ArtifactError(
-                f"The artifact could not be written to {self.folder}: {error.strerror}. "
-                "Free some space or give this user write access, then try again.",
+                f"The artifact could not be written to {self.folder}. {advice}, then try again.",
                 code="artifact_not_written",
             ) from error
         _call_once_after(session, "after_rollback", self._erase, artifact_id)
@@ -199,8 +200,8 @@ class FolderArtifacts(ArtifactStore):
             ) from error
         except OSError as error:
             raise ArtifactError(
-                f"{name} of artifact {artifact_id} cannot be read from {self.folder}: "
-                f"{error.strerror}. Mend that, then try again.",
+                f"{name} of artifact {artifact_id} cannot be read from {self.folder}. "
+                f"{explain_refusal(error) or error}, then try again.",
                 code="artifact_not_read",
             ) from error
 

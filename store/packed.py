@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from store.durability import flush
 from store.errors import DatasetError
 from store.images import Pixels
+from store.refusals import explain_refusal
 
 Split = Literal["train", "test"]
 Labels = NDArray[np.int64]
@@ -63,7 +64,7 @@ class PackedDataset:
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
-            raise _damaged(path, self.folder, error) from error
+            raise _unreadable(path, self.folder, error) from error
 
 
 def open_packed(packed_folder: Path, name: str, fingerprint: str) -> PackedDataset | None:
@@ -120,9 +121,9 @@ def pack(
         _write_files(temporary, about, splits)
         _publish(temporary, parent / fingerprint)
     except OSError as error:
+        advice = explain_refusal(error) or f"{error}: make room or make the folder writable"
         raise DatasetError(
-            f"data set {name} cannot be packed into {parent} ({error}): "
-            "make room or make the folder writable"
+            f"data set {name} cannot be packed into {parent}: {advice}", code="system_refused"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -140,10 +141,12 @@ def _read_folder(folder: Path) -> PackedDataset:
         about["class_counts"] = {key: tuple(value) for key, value in about["class_counts"].items()}
         return PackedDataset(folder=folder, **about)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder / "dataset.json", folder, error) from error
+        raise _unreadable(folder / "dataset.json", folder, error) from error
 
 
-def _damaged(path: Path, folder: Path, error: Exception) -> DatasetError:
+def _unreadable(path: Path, folder: Path, error: Exception) -> DatasetError:
+    if isinstance(error, OSError) and (refusal := explain_refusal(error)):
+        return DatasetError(f"{path} cannot be read: {refusal}", code="system_refused")
     return DatasetError(
         f"{path} cannot be read ({error}): delete {folder}, "
         "and the next job packs the data set again"

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -38,15 +39,22 @@ HEADERS: Mapping[str, str] = {
 class _DashboardFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
+        if isinstance(response, FileResponse):
+            # A file that cannot be read must be known before the status is sent; all are small.
+            content = await run_in_threadpool(Path(response.path).read_bytes)
+            response = Response(content, response.status_code, response.headers)
         response.headers.update(HEADERS)
         return response
+
+
+_files = _DashboardFiles(directory=_STATIC_FOLDER)
 
 
 def add_to(app: FastAPI) -> None:
     """Serve the page at `/` and its files below `/dashboard`."""
     app.add_api_route("/", show_page, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/dashboard", _DashboardFiles(directory=_STATIC_FOLDER), name="dashboard")
+    app.mount("/dashboard", _files, name="dashboard")
 
 
-async def show_page() -> Response:
-    return FileResponse(_STATIC_FOLDER / "index.html", headers=HEADERS)
+async def show_page(request: Request) -> Response:
+    return await _files.get_response("index.html", request.scope)

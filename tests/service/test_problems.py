@@ -245,6 +245,7 @@ def test_problem_codes_are_stable() -> None:
         "sweep_already_ended": 409,
         "sweep_not_ended": 409,
         "sweep_not_found": 404,
+        "system_refused": 503,
         "too_many_connections": 503,
         "too_many_images": 413,
         "too_many_queued_jobs": 429,

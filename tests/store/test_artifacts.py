@@ -126,7 +126,7 @@ def overwrite(
 def test_a_folder_that_cannot_be_written_is_a_sentence(database: Database, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
     with (
-        pytest.raises(ArtifactError, match="write access"),
+        pytest.raises(ArtifactError, match="see whether the folder is writable"),
         database.writing() as session,
     ):
         FolderArtifacts(tmp_path / "taken").put(session, FILES)

@@ -1,5 +1,6 @@
 """Packed data sets on a real disk."""
 
+import resource
 import threading
 from pathlib import Path
 
@@ -98,9 +99,24 @@ def test_a_failed_write_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", fill_the_disk)
-    with pytest.raises(DatasetError, match=r"No space left on device.*make room"):
+    with pytest.raises(DatasetError, match=r"No space left on device: free some space"):
         pack(tmp_path)
     assert list((tmp_path / "animals").iterdir()) == []
+
+
+def test_a_copy_that_cannot_be_opened_now_is_not_called_damaged(tmp_path: Path) -> None:
+    dataset = pack(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path("/dev/null").open() as file:
+        next_number = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_number, limits[1]))
+    try:
+        with pytest.raises(DatasetError, match="ulimit -n") as caught:
+            dataset.images("train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert caught.value.code == "system_refused"
+    assert "delete" not in str(caught.value)
 
 
 def test_a_damaged_copy_says_what_to_delete(tmp_path: Path) -> None:
