@@ -101,8 +101,28 @@ export async function getAll(path, { most = 400, ...parameters } = {}) {
   return items;
 }
 
-/** Return an idempotency key: a request that is sent again with it does its work once. */
-export function createKey() {
+/** Posts what is filled in: pressing twice, or again after a lost reply, does the work once. */
+export class Submission {
+  #path;
+  #key = createKey();
+
+  constructor(path) {
+    this.#path = path;
+  }
+
+  /** Return the JSON of the reply. Throws what `request` throws. */
+  async post(body) {
+    try {
+      return await send("POST", this.#path, body, { "Idempotency-Key": this.#key });
+    } catch (error) {
+      // The key belongs to the body that was refused or to a changed one: the next try is another.
+      if (error instanceof Problem) this.#key = createKey();
+      throw error;
+    }
+  }
+}
+
+function createKey() {
   // Unlike randomUUID, this works on pages that came over plain HTTP.
   return [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0"))

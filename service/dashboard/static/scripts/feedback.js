@@ -52,6 +52,15 @@ export async function runAction(button, action) {
   }
 }
 
+export function createActionButton(name, action, kind = "") {
+  const button = h(
+    "button",
+    { class: `button ${kind}`, type: "button", onclick: () => runAction(button, action) },
+    name,
+  );
+  return button;
+}
+
 /** Open a dialog. Returns {dialog, body, close}; it is gone once closed. */
 export function openDialog(title, { narrow = false } = {}) {
   const close = () => dialog.close();

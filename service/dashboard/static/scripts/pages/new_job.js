@@ -1,10 +1,11 @@
 // The form of a new job, made from the recipes and from what the API says of its fields.
 
-import { createKey, get, Problem, send } from "../api.js";
+import { get, Problem, Submission } from "../api.js";
 import { createText, h } from "../dom.js";
-import { createMessage, runAction } from "../feedback.js";
+import { createMessage } from "../feedback.js";
 import { formatCounted, formatName } from "../format.js";
 import { Field, withDatasets } from "../parts/form_field.js";
+import { createForm, createGroup, listFields, readValues } from "../parts/request_form.js";
 import { readFields } from "../parts/request_schema.js";
 
 const GROUPS = {
@@ -88,21 +89,17 @@ class JobForm {
     this.problem = h("div", { role: "alert" });
     this.about = h("p", { class: "soft" });
     this.plan = h("p", { class: "soft", role: "status" });
-    const button = h("button", { class: "button primary" }, "Start training");
-    const submit = (event) => {
-      event.preventDefault();
-      runAction(button, () => this.#submit());
-    };
-    this.element = h(
-      "form",
-      { class: "report", novalidate: true, onsubmit: submit, autocomplete: "off" },
-      h("section", { class: "card" }, this.recipe.element, this.about),
-      ...this.#createGroups(),
-      this.problem,
-      h("div", { class: "page-head" }, this.plan, button),
-    );
-    // One key a form: pressing twice, or again after a lost reply, starts one job.
-    this.key = createKey();
+    this.submission = new Submission("/jobs");
+    this.element = createForm({
+      verb: "Start training",
+      submit: () => this.#submit(),
+      content: [
+        h("section", { class: "card" }, this.recipe.element, this.about),
+        ...this.#createGroups(),
+        this.problem,
+      ],
+      note: this.plan,
+    });
     this.#explain();
   }
 
@@ -116,21 +113,16 @@ class JobForm {
   #createGroups() {
     const named = new Set(["recipe", ...Object.values(GROUPS).flat()]);
     const rest = [...this.fields.keys()].filter((name) => !named.has(name));
-    const list = (names) =>
-      h(
-        "div",
-        { class: "fields" },
-        names.map((name) => this.fields.get(name)?.element),
-      );
-    const group = (title, names) =>
-      h("section", { class: "card", "aria-label": title }, h("h2", {}, title), list(names));
     const more = h(
       "details",
       { class: "card" },
       h("summary", {}, h("h2", {}, "More settings")),
-      list(rest),
+      listFields(this.fields, rest),
     );
-    return [...Object.entries(GROUPS).map(([title, names]) => group(title, names)), more];
+    const groups = Object.entries(GROUPS).map(([title, names]) =>
+      createGroup(title, listFields(this.fields, names)),
+    );
+    return [...groups, more];
   }
 
   /** Show the recipe's values in the fields left alone, and how much work it all makes. */
@@ -151,18 +143,11 @@ class JobForm {
 
   async #submit() {
     this.#clearProblems();
-    const own = [...this.fields]
-      .filter(([, field]) => field.value !== null)
-      .map(([name, field]) => [name, field.value]);
     try {
-      const job = await send("POST", "/jobs", Object.fromEntries(own), {
-        "Idempotency-Key": this.key,
-      });
+      const job = await this.submission.post(readValues(this.fields));
       location.hash = `#/jobs/${job.id}`;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      // The key belongs to the body that was refused or to a changed one: the next try is another.
-      this.key = createKey();
       this.#showProblem(error);
     }
   }

@@ -1,10 +1,11 @@
 // The form of a new sweep: what all trials have in common, and the fields that they differ in.
 
-import { createKey, get, Problem, send } from "../api.js";
+import { get, Problem, Submission } from "../api.js";
 import { h } from "../dom.js";
-import { createMessage, runAction } from "../feedback.js";
+import { createMessage } from "../feedback.js";
 import { Dimension } from "../parts/dimension.js";
 import { Field, withDatasets } from "../parts/form_field.js";
+import { createForm, createGroup, listFields, readValues } from "../parts/request_form.js";
 import { readFields } from "../parts/request_schema.js";
 
 const COMMON = ["recipe", "dataset", "network", "epochs", "model"];
@@ -60,34 +61,29 @@ class SweepForm {
     this.dimensions = [];
     this.dimensionList = h("div", { class: "dimensions" });
     this.problem = h("div", { role: "alert" });
-    const button = h("button", { class: "button primary" }, "Start the sweep");
-    const submit = (event) => {
-      event.preventDefault();
-      runAction(button, () => this.#submit());
-    };
-    this.element = h(
-      "form",
-      { class: "report", novalidate: true, onsubmit: submit, autocomplete: "off" },
-      createGroup("What all trials have in common", this.#list(this.common, COMMON)),
-      createGroup(
-        "What they differ in",
-        this.dimensionList,
-        h(
-          "div",
-          { class: "buttons" },
+    this.submission = new Submission("/sweeps");
+    this.element = createForm({
+      verb: "Start the sweep",
+      submit: () => this.#submit(),
+      content: [
+        createGroup("What all trials have in common", listFields(this.common, COMMON)),
+        createGroup(
+          "What they differ in",
+          this.dimensionList,
           h(
-            "button",
-            { class: "button small", type: "button", onclick: () => this.#add().focus() },
-            "Add a field",
+            "div",
+            { class: "buttons" },
+            h(
+              "button",
+              { class: "button small", type: "button", onclick: () => this.#add().focus() },
+              "Add a field",
+            ),
           ),
         ),
-      ),
-      createGroup("How to search", this.#list(this.search, SEARCH)),
-      this.problem,
-      h("div", { class: "page-head" }, button),
-    );
-    // One key a form: pressing twice, or again after a lost reply, starts one sweep.
-    this.key = createKey();
+        createGroup("How to search", listFields(this.search, SEARCH)),
+        this.problem,
+      ],
+    });
     this.#add();
     this.#explain();
   }
@@ -100,14 +96,6 @@ class SweepForm {
       this.common.get(field).setDefault(spec[field]);
     const dataset = this.common.get("dataset").value ?? spec.dataset;
     this.common.get("model").setDefault(`${dataset}-${name}`);
-  }
-
-  #list(fields, names) {
-    return h(
-      "div",
-      { class: "fields" },
-      names.map((name) => fields.get(name).element),
-    );
   }
 
   #add() {
@@ -130,16 +118,10 @@ class SweepForm {
   }
 
   #read() {
-    const given = (fields) =>
-      Object.fromEntries(
-        [...fields]
-          .filter(([, field]) => field.value !== null)
-          .map(([name, field]) => [name, field.value]),
-      );
     return {
-      job: given(this.common),
+      job: readValues(this.common),
       space: Object.fromEntries(this.dimensions.map(({ name, values }) => [name, values])),
-      ...given(this.search),
+      ...readValues(this.search),
     };
   }
 
@@ -147,12 +129,10 @@ class SweepForm {
     for (const part of this.#parts()) part.setProblem(null);
     this.problem.replaceChildren();
     try {
-      const sweep = await send("POST", "/sweeps", this.#read(), { "Idempotency-Key": this.key });
+      const sweep = await this.submission.post(this.#read());
       location.hash = `#/sweeps/${sweep.id}`;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      // The key belongs to the body that was refused: the next try is another.
-      this.key = createKey();
       this.#showProblem(error);
     }
   }
@@ -188,8 +168,4 @@ class SweepForm {
     part?.setProblem(message);
     return part !== undefined;
   }
-}
-
-function createGroup(title, ...content) {
-  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), content);
 }

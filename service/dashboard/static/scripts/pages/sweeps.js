@@ -2,7 +2,13 @@
 
 import { get, getAll, send } from "../api.js";
 import { createBar, createTable, h, setText } from "../dom.js";
-import { confirmAction, createEmpty, createProblem, runAction, showToast } from "../feedback.js";
+import {
+  confirmAction,
+  createActionButton,
+  createEmpty,
+  createProblem,
+  showToast,
+} from "../feedback.js";
 import { formatAgo, formatName, formatNumber, formatPercent, formatTime } from "../format.js";
 import { poll } from "../live.js";
 import { barTone, createBadge, isEnded } from "../parts/status.js";
@@ -212,14 +218,6 @@ function createStatus(status) {
 
 function createActions(page) {
   const { sweep } = page;
-  const button = (name, action, kind = "") => {
-    const element = h(
-      "button",
-      { class: `button ${kind}`, type: "button", onclick: () => runAction(element, action) },
-      name,
-    );
-    return element;
-  };
   return [
     sweep.best?.model &&
       h(
@@ -230,8 +228,8 @@ function createActions(page) {
         },
         "Use the best model",
       ),
-    sweep.status === "running" && button("Cancel", () => cancel(page)),
-    isEnded(sweep) && button("Delete", () => remove(sweep), "danger"),
+    sweep.status === "running" && createActionButton("Cancel", () => cancel(page)),
+    isEnded(sweep) && createActionButton("Delete", () => remove(sweep), "danger"),
   ].filter(Boolean);
 }
 

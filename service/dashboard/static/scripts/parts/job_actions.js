@@ -2,7 +2,7 @@
 
 import { get, send } from "../api.js";
 import { h } from "../dom.js";
-import { confirmAction, runAction, showToast } from "../feedback.js";
+import { confirmAction, createActionButton, showToast } from "../feedback.js";
 import { canCancel, canPause, isEnded } from "./status.js";
 
 export class JobActions {
@@ -32,26 +32,17 @@ export class JobActions {
           "Use the model",
         ),
       canPause(job) &&
-        this.#button("Pause", () => this.#post(job, "pause", "Paused. Its place is kept.")),
+        createActionButton("Pause", () => this.#post(job, "pause", "Paused. Its place is kept.")),
       job.status === "paused" &&
-        this.#button("Resume", () => this.#post(job, "resume", "Queued again.")),
+        createActionButton("Resume", () => this.#post(job, "resume", "Queued again.")),
       job.status === "failed" &&
-        this.#button("Retry", () =>
+        createActionButton("Retry", () =>
           this.#post(job, "retry", "Queued again, from the last checkpoint."),
         ),
-      canCancel(job) && this.#button("Cancel", () => this.#cancel(job)),
+      canCancel(job) && createActionButton("Cancel", () => this.#cancel(job)),
       h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "New job like this…"),
-      isEnded(job) && this.#button("Delete", () => this.#delete(job), "danger"),
+      isEnded(job) && createActionButton("Delete", () => this.#delete(job), "danger"),
     ].filter(Boolean);
-  }
-
-  #button(name, action, kind = "") {
-    const button = h(
-      "button",
-      { class: `button ${kind}`, type: "button", onclick: () => runAction(button, action) },
-      name,
-    );
-    return button;
   }
 
   async #post(job, verb, text) {
