@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import torch
+from figures import describe_mean
 from reference_script import ReferenceScript, Run
 from surroundings import describe_surroundings, find_device, open_cifar10
 
@@ -49,7 +50,8 @@ def main() -> None:
         script = None
         if options.reference:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            script = stack.enter_context(ReferenceScript(options.reference, dataset, folder))
+            script = ReferenceScript(options.reference, dataset, folder)
+            stack.callback(script.close)
         for seed in range(options.runs + 1):
             if script is not None:
                 runs.setdefault("reference", []).append(script.take_run())
@@ -80,20 +82,13 @@ def _print_table(runs: Runs) -> None:
         print(
             f"{name:25} {_median(rest):8.2f} {min(seconds):7.2f} {max(seconds):7.2f} "
             f"{preparation:18.2f} {first.seconds:12.2f}  "
-            f"{_describe_mean([run.accuracy for run in rest]):>24}  "
+            f"{describe_mean([run.accuracy for run in rest]):>24}  "
             f"{statistics.mean(run.single_view_accuracy for run in rest):11.2%}  {ratio:>16}"
         )
 
 
 def _median(runs: list[Run]) -> float:
     return statistics.median(run.seconds for run in runs)
-
-
-def _describe_mean(accuracies: list[float]) -> str:
-    mean = f"{statistics.mean(accuracies):.2%}"
-    if len(accuracies) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(accuracies) / len(accuracies) ** 0.5:.2%}"
 
 
 def _parse() -> argparse.Namespace:

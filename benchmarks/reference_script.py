@@ -13,8 +13,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -47,18 +45,6 @@ class ReferenceScript:
             [sys.executable, "-u", script.resolve()], cwd=folder, stdout=subprocess.PIPE, text=True
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.wait()
-
     def take_run(self) -> Run:
         """Let the script train once."""
         self._process.send_signal(signal.SIGCONT)
@@ -74,6 +60,11 @@ class ReferenceScript:
             f"{self._script.name} ended with exit code {self._process.wait()} before it printed "
             "enough rows `eval`: run it by itself and see why"
         )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
 
 
 def _write_images(dataset: PackedDataset, folder: Path) -> None:

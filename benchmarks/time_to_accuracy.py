@@ -17,6 +17,7 @@ from pathlib import Path
 
 import classic
 import torch
+from figures import describe_mean
 from surroundings import describe_surroundings, find_device, open_cifar10
 
 from store.packed import PackedDataset
@@ -174,9 +175,8 @@ def _print_table(
 
 def _describe_ends(curves: list[Curve]) -> str:
     accuracies = [curve.points[-1].accuracy for curve in curves]
-    spread = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if len(curves) > 1 else 0.0
     return (
-        f"whole runs: {statistics.mean(accuracies):.2%} (standard error {spread:.2%}), of one view "
+        f"whole runs: {describe_mean(accuracies)} (standard error), of one view "
         f"{statistics.mean(c.single_view_accuracy for c in curves):.2%}, after "
         f"{statistics.median(c.points[-1].seconds for c in curves):.1f} s in the median, of which "
         f"preparation {statistics.median(c.preparation_seconds for c in curves):.2f} s; "

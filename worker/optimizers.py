@@ -64,7 +64,6 @@ def _build_muon(spec: TrainingSpec, parameters: list[nn.Parameter]) -> list[Opti
             {"params": of_rank.get(rank, []), "lr": rate, "weight_decay": spec.weight_decay / rate}
             for rank, rate in ((1, spec.bias_learning_rate), (2, spec.head_learning_rate))
         ],
-        lr=spec.head_learning_rate,
         momentum=_BIAS_AND_HEAD_MOMENTUM,
         nesterov=True,
         fused=True,

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from threading import Event, Thread
 from time import monotonic
@@ -189,11 +189,12 @@ class Pulse:
 
     def _give_back(self, session: Session) -> None:
         lease = self._lease
-        if lease is None or jobs.read_owned_status(session, lease.claim) is None:
+        if lease is None:
             return
-        jobs.release(session, lease.claim)
-        log.warning(
-            "Job %d is given back as of its last checkpoint: what ran did not end within %g s.",
-            lease.claim.job_id,
-            LONGEST_STOP_SECONDS,
-        )
+        with suppress(StaleAttemptError):
+            jobs.release(session, lease.claim)
+            log.warning(
+                "Job %d is given back as of its last checkpoint: what ran did not end within %g s.",
+                lease.claim.job_id,
+                LONGEST_STOP_SECONDS,
+            )

@@ -23,6 +23,21 @@ def begin(site: Site) -> int:
     return job_id
 
 
+def wait_for_log(site: Site, words: str) -> None:
+    deadline = time.monotonic() + 300
+    while words not in site.log.read_text():
+        assert time.monotonic() < deadline, site.log.read_text()
+        time.sleep(0.05)
+
+
+def check_that_it_failed(site: Site, job_id: int, words: str) -> None:
+    site.wait(lambda: site.read(job_id).status is JobStatus.FAILED)
+    error = site.read(job_id).error
+    assert error is not None
+    assert error["code"] == "database_unusable"
+    assert words in error["message"]
+
+
 def check_that_it_goes_on(site: Site, job_id: int) -> None:
     """The worker that met the trouble is still there, and takes the job up again."""
     reached = site.list_checkpoints(job_id)[0].step
@@ -48,16 +63,9 @@ def test_a_worker_outlives_a_damaged_page_and_its_job_can_be_retried(
             if is_done:
                 break
             time.sleep(0.01)
-        deadline = time.monotonic() + 300
-        while "is not recorded yet: The database file is damaged" not in site.log.read_text():
-            assert time.monotonic() < deadline, site.log.read_text()
-            time.sleep(0.05)
+        wait_for_log(site, "is not recorded yet: The database file is damaged")
         damage.mend()
-        site.wait(lambda: site.read(job_id).status is JobStatus.FAILED)
-        error = site.read(job_id).error
-        assert error is not None
-        assert error["code"] == "database_unusable"
-        assert "damaged: restore it" in error["message"]
+        check_that_it_failed(site, job_id, "damaged: restore it")
         check_that_it_goes_on(site, job_id)
     site.check()
 
@@ -71,14 +79,7 @@ def test_a_worker_outlives_a_lock_that_somebody_keeps_and_its_job_can_be_retried
         job_id = begin(site)
         with site.database.writing() as session:
             session.connection()  # takes the lock
-            deadline = time.monotonic() + 300
-            while "is not recorded yet: Another process held" not in site.log.read_text():
-                assert time.monotonic() < deadline, site.log.read_text()
-                time.sleep(0.05)
-        site.wait(lambda: site.read(job_id).status is JobStatus.FAILED)
-        error = site.read(job_id).error
-        assert error is not None
-        assert error["code"] == "database_unusable"
-        assert "Another process held the database" in error["message"]
+            wait_for_log(site, "is not recorded yet: Another process held")
+        check_that_it_failed(site, job_id, "Another process held the database")
         check_that_it_goes_on(site, job_id)
     site.check()
