@@ -2,8 +2,10 @@
 
     python benchmarks/serving.py --cache ~/.cache/tenfold-peers
 
-makes an environment for each peer in the cache folder (several GB, once), then measures. Peers
-that cannot be installed or started are named and left out. wrk must be installed.
+makes an environment for each peer in the cache folder (several GB, once), then measures. Every server
+has its turn in every round, and so has a loop without HTTP: whatever slows the machine down for a
+minute slows them all. Peers that cannot be installed or started are named and left out. wrk must be
+installed.
 """
 
 # ruff: noqa: S603 -- it starts the servers that it compares
@@ -24,6 +26,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -146,11 +149,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scripts = write_load_scripts(Path(folder))
         for network in arguments.networks:
-            found: dict[Key, Measurement] = {}
-            for server in chosen:
-                measure_server(server, network, scripts, arguments, found)
+            found: dict[Key, Measurement] = defaultdict(Measurement)
+            loop_rates = []
+            tuned = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
+            for _ in range(arguments.repeats):
+                loop_rates.append(measure_loop(tuned))
+                for server in chosen:
+                    measure_server(server, network, scripts, arguments, found)
             print_table(network, found, arguments)
-            print_loop(network, found)
+            print_loop(tuned, statistics.median(loop_rates), found)
         print(f"Versions: {describe_versions(chosen, arguments.cache)}")
 
 
@@ -161,6 +168,7 @@ def measure_server(
     arguments: argparse.Namespace,
     found: dict[Key, Measurement],
 ) -> None:
+    """Measure each kind of body and number of connections once, after a second of warming up."""
     try:
         with start(server, network, arguments.cache) as port:
             for kind, path in server.paths.items():
@@ -168,16 +176,14 @@ def measure_server(
                 wait_until_it_answers(url, kind)
                 for connections in (1, 32):
                     run_wrk(url, scripts[kind], connections, 1)
-                    measurement = Measurement()
-                    for _ in range(arguments.repeats):
-                        rate, p50, p99 = run_wrk(url, scripts[kind], connections, arguments.seconds)
-                        measurement.rates.append(rate)
-                        measurement.medians_ms.append(p50)
-                        measurement.p99_ms.append(p99)
-                    found[server.name, kind, connections] = measurement
+                    rate, p50, p99 = run_wrk(url, scripts[kind], connections, arguments.seconds)
+                    measurement = found[server.name, kind, connections]
+                    measurement.rates.append(rate)
+                    measurement.medians_ms.append(p50)
+                    measurement.p99_ms.append(p99)
                     print(
                         f"{network}, {server.name}, {kind}, {connections} connections: "
-                        f"{measurement.rate:.0f} requests/s, p50 {measurement.p50_ms:.2f} ms",
+                        f"{rate:.0f} requests/s, p50 {p50:.2f} ms",
                         file=sys.stderr,
                     )
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -352,15 +358,13 @@ def print_table(network: str, found: dict[Key, Measurement], arguments: argparse
             f"| {many.p50_ms:.2f} | {many.rate:.0f} | {spread} | {ratio} |"
         )
     print(
-        f"n = {arguments.repeats} runs of {arguments.seconds} s each, medians; weights and "
-        f"picture seeded; {describe_surroundings()}"
+        f"n = {arguments.repeats} rounds, in each {arguments.seconds} s a figure, medians; weights "
+        f"and picture seeded; {describe_surroundings()}"
     )
 
 
-def print_loop(network: str, found: dict[Key, Measurement]) -> None:
+def print_loop(tuned: TunedEngine, rate: float, found: dict[Key, Measurement]) -> None:
     """Compare with the most there is: the same engine on full batches, without any HTTP."""
-    tuned = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
-    rate = measure_loop(tuned)
     how = f"batches of {tuned.batch_items}, {tuned.parallel_batches} at once"
     print(f"In-process loop ({how}, {tuned.threads} threads each): {rate:.0f} images/s")
     for name in ("Tenfold", "Tenfold, 2 processes"):

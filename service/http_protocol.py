@@ -18,6 +18,7 @@ LINGER_BYTES = 64 << 20
 _LINGER_SECONDS = 5.0
 # After an answer before the body's end, so much is read for the sake of the next request.
 _REUSE_BYTES = 1 << 16
+_HEAD_START = b"HTTP/"
 
 
 class _Stage(Enum):
@@ -29,10 +30,47 @@ class _Stage(Enum):
     REPLY = auto()
 
 
+class _ReplyTransport:
+    """What replies are written to: the head of each goes out together with its first bytes.
+
+    uvicorn writes them one after the other, and each write is a system call that wakes the client.
+    A head that is still alone when the event loop has its next turn goes alone.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.abort = transport.abort
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_HEAD_START):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+
 class _LingeringTransport:
     """What the reply to a request with a body is written to: closing waits for the client."""
 
-    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+    def __init__(self, transport: _ReplyTransport, linger: Callable[[], None]) -> None:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = linger
@@ -67,6 +105,7 @@ class BoundedHttpProtocol(HttpToolsProtocol, Connection):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport: _ReplyTransport = _ReplyTransport(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > self._limits.connections and not self._watched.make_room():
             self._refuse("too_many_connections")
         self._watched.watch(self)
