@@ -2,9 +2,9 @@
 
     python benchmarks/serving.py --cache ~/.cache/tenfold-peers
 
-makes an environment for each peer in the cache folder (several GB, once), then measures. Every server
-has its turn in every round, and so has a loop without HTTP: whatever slows the machine down for a
-minute slows them all. Peers that cannot be installed or started are named and left out. wrk must be
+makes an environment for each peer in the cache folder (several GB, once), then measures. Every
+server has its turn in every round, and so has a loop without HTTP: whatever slows the machine down
+for a minute slows them all. Peers that cannot be installed or started are left out. wrk must be
 installed.
 """
 

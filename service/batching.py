@@ -3,7 +3,8 @@
 An idle batcher runs what arrives at once. While a batch runs the next one forms, and starts the
 moment the runner is free. Nothing polls, and there is no task: `submit` and the end of a batch
 are the only two events. All methods belong to the event loop; only `run` leaves it, and that
-only where it takes longer than to change threads.
+only where it takes longer than to change threads. There a full batch is kept ready for the thread
+that ends its own first.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from store.errors import TenfoldError
@@ -42,10 +43,8 @@ class DeadlineExceededError(TenfoldError):
 class Observer(Protocol):
     """Is told what the batcher measures. Called on the event loop."""
 
-    def batch_formed(self, size: int, waited_seconds: Sequence[float]) -> None:
-        """A batch of `size` items starts; its requests had waited that long."""
-
-    def batch_ended(self, size: int, ran_seconds: float) -> None: ...
+    def batch_ended(self, size: int, waited_seconds: Sequence[float], ran_seconds: float) -> None:
+        """A batch of `size` items has run; its requests had waited that long for its start."""
 
     def request_dropped(self, reason: str) -> None:
         """A waiting request was `cancelled`, or `expired`."""
@@ -68,6 +67,16 @@ class _Part(Generic[Item, Result]):
     request: _Request[Item, Result]
     start: int
     items: Sequence[Item]
+
+
+@dataclass(slots=True, eq=False)
+class _Run(Generic[Result]):
+    """What became of a batch."""
+
+    outcomes: Sequence[Result | Exception]
+    waited_seconds: Sequence[float]
+    seconds: float
+    is_followed: bool = False  # by another batch in the same thread
 
 
 class Batcher(Generic[Item, Result]):
@@ -98,17 +107,29 @@ class Batcher(Generic[Item, Result]):
         self._waiting_items = 0
         self._running_items = 0
         self._running_batches = 0
+        # A full batch that a thread takes as soon as it is free: it need not wait until the event
+        # loop, which has other work as well, has heard of the end of the one before.
+        self._next_batches: deque[list[_Part[Item, Result]]] = deque()
         self._max_running_batches = max_running_batches
         self._seconds_per_item = 0.0
 
     @property
     def waiting_items(self) -> int:
-        return self._waiting_items
+        return self._waiting_items + sum(len(part.items) for part in self._next_batch)
 
     @property
     def oldest_wait_seconds(self) -> float:
         """Age of the request at the head of the queue; 0 when nobody waits."""
-        return self._loop.time() - self._waiting[0].submitted_at if self._waiting else 0.0
+        waiting = [part.request for part in self._next_batch] or self._waiting
+        return monotonic() - waiting[0].submitted_at if waiting else 0.0
+
+    @property
+    def _next_batch(self) -> list[_Part[Item, Result]]:
+        """What a thread will take next; it may be gone at any moment."""
+        try:
+            return self._next_batches[0]
+        except IndexError:
+            return []
 
     def submit(
         self, items: Sequence[Item], deadline_seconds: float
@@ -119,9 +140,9 @@ class Batcher(Generic[Item, Result]):
         when the items could not start within `deadline_seconds`.
         Raises OverloadedError at once when the items would exceed the bound of the queue.
         """
-        if self._waiting_items + len(items) > self._max_waiting_items:
+        if self.waiting_items + len(items) > self._max_waiting_items:
             raise self._overloaded()
-        now = self._loop.time()
+        now = monotonic()
         request: _Request[Item, Result] = _Request(
             items, self._loop.create_future(), now, now + deadline_seconds
         )
@@ -137,36 +158,48 @@ class Batcher(Generic[Item, Result]):
     def _overloaded(self) -> OverloadedError:
         seconds = max(1, math.ceil(self.estimate_wait_seconds()))
         return OverloadedError(
-            f"{self._waiting_items} images are waiting already: try again in {seconds} s, "
+            f"{self.waiting_items} images are waiting already: try again in {seconds} s, "
             "or send fewer at once.",
             retry_after_seconds=seconds,
         )
 
     def _begin(self) -> None:
         """Start as many batches as there are items for and may run."""
-        while self._waiting and self._running_batches < self._max_running_batches:
+        while (self._waiting or self._next_batches) and (
+            self._running_batches < self._max_running_batches
+        ):
             self._running_batches += 1
             if self._executor is None:
-                self._loop.call_soon(self._start_batch)
+                self._loop.call_soon(self._run_on_loop)
+            elif parts := self._take_next() or self._form_batch():
+                self._executor.submit(self._run_in_thread, parts)
             else:
-                self._start_batch()
+                self._running_batches -= 1
+        if (
+            self._executor is not None
+            and not self._next_batches
+            and self._waiting_items >= self._max_batch_items
+            and (parts := self._form_batch())
+        ):
+            self._next_batches.append(parts)
 
-    def _start_batch(self) -> None:
-        parts = self._form_batch()
-        if not parts:
-            self._running_batches -= 1
-            return
-        self._running_items += sum(len(part.items) for part in parts)
-        if self._executor is None:
-            self._end_batch(parts, *self._run_batch(parts))
+    def _take_next(self) -> list[_Part[Item, Result]] | None:
+        """Return the batch that is ready. Called by the event loop and by threads."""
+        try:
+            return self._next_batches.popleft()
+        except IndexError:
+            return None
+
+    def _run_on_loop(self) -> None:
+        if parts := self._form_batch():
+            self._end_batch(parts, self._run_batch(parts))
         else:
-            self._executor.submit(self._run_in_thread, parts)
+            self._running_batches -= 1
 
     def _form_batch(self) -> list[_Part[Item, Result]]:
         """Take up to `max_batch_items` from the head of the queue; drop who gave up or is late."""
-        now = self._loop.time()
+        now = monotonic()
         parts: list[_Part[Item, Result]] = []
-        waited_seconds: list[float] = []
         room = self._max_batch_items
         while self._waiting and room:
             request = self._waiting[0]
@@ -176,15 +209,12 @@ class Batcher(Generic[Item, Result]):
                 continue
             items = request.items[request.taken : request.taken + room]
             parts.append(_Part(request, request.taken, items))
-            if not request.taken:
-                waited_seconds.append(now - request.submitted_at)
             request.taken += len(items)
             room -= len(items)
             self._waiting_items -= len(items)
             if request.taken == len(request.items):
                 self._waiting.popleft()
-        if parts:
-            self._observer.batch_formed(self._max_batch_items - room, waited_seconds)
+        self._running_items += self._max_batch_items - room
         return parts
 
     def _is_dropped(self, request: _Request[Item, Result], now: float) -> bool:
@@ -205,17 +235,22 @@ class Batcher(Generic[Item, Result]):
         return True
 
     def _run_in_thread(self, parts: list[_Part[Item, Result]]) -> None:
-        """Whatever happens, the event loop hears of it."""
-        self._loop.call_soon_threadsafe(self._end_batch, parts, *self._run_batch(parts))
+        """Run a batch, and those that are ready then. The event loop hears of each end."""
+        ready: list[_Part[Item, Result]] | None = parts
+        while ready is not None:
+            parts, run = ready, self._run_batch(ready)
+            ready = self._take_next()
+            run.is_followed = ready is not None
+            self._loop.call_soon_threadsafe(self._end_batch, parts, run)
 
-    def _run_batch(
-        self, parts: list[_Part[Item, Result]]
-    ) -> tuple[Sequence[Result | Exception], float]:
-        """Return the outcomes of the items, and the seconds that it took."""
-        started_at = perf_counter()
+    def _run_batch(self, parts: list[_Part[Item, Result]]) -> _Run[Result]:
+        started_at = monotonic()
         items = [item for part in parts for item in part.items]
         outcomes = self._run_isolated(items)
-        return outcomes, perf_counter() - started_at
+        seconds = monotonic() - started_at
+        # Of a request that was split, the first part counts.
+        waited = [started_at - part.request.submitted_at for part in parts if not part.start]
+        return _Run(outcomes, waited, seconds)
 
     def _run_isolated(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         """Run the items; when the batch fails as a whole, each alone, so that one fails alone."""
@@ -227,20 +262,17 @@ class Batcher(Generic[Item, Result]):
                 return [error]
         return [self._run_isolated([item])[0] for item in items]
 
-    def _end_batch(
-        self,
-        parts: list[_Part[Item, Result]],
-        outcomes: Sequence[Result | Exception],
-        seconds: float,
-    ) -> None:
-        measured = seconds / len(outcomes) / self._running_batches
-        self._running_batches -= 1
+    def _end_batch(self, parts: list[_Part[Item, Result]], run: _Run[Result]) -> None:
+        outcomes = run.outcomes
+        measured = run.seconds / len(outcomes) / self._running_batches
+        if not run.is_followed:
+            self._running_batches -= 1
         self._running_items -= len(outcomes)
         self._seconds_per_item += (measured - self._seconds_per_item) * (
             _SMOOTHING if self._seconds_per_item else 1.0
         )
         self._begin()
-        self._observer.batch_ended(len(outcomes), seconds)
+        self._observer.batch_ended(len(outcomes), run.waited_seconds, run.seconds)
         start = 0
         for part in parts:
             request, stop = part.request, start + len(part.items)

@@ -19,7 +19,7 @@ _WORTH_THREADS_SECONDS = 0.0003
 _SMALLEST_BATCH_ITEMS = 4
 # A batch four times as large must run at least this many times as many images per second: larger
 # ones make everybody wait longer, and fewer of them are full.
-_WORTH_FACTOR = 1.05
+_WORTH_FACTOR = 1.15
 # Up to this factor a lone image may take longer for every core to run a batch of its own: such
 # batches never wait for each other, as the threads of one batch do.
 _WORTH_WAITING_FACTOR = 2.0

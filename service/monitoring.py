@@ -120,12 +120,10 @@ class BatchObserver:
             for reason in ("cancelled", "expired")
         }
 
-    def batch_formed(self, size: int, waited_seconds: Sequence[float]) -> None:
+    def batch_ended(self, size: int, waited_seconds: Sequence[float], ran_seconds: float) -> None:
         self._batch_images.observe(size)
         for seconds in waited_seconds:
             self._waiting_seconds.observe(seconds)
-
-    def batch_ended(self, size: int, ran_seconds: float) -> None:
         self._batch_seconds.observe(ran_seconds)
         self._images.inc(size)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +19,6 @@ class Recorder:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.formed: list[int] = []
         self.waited: list[float] = []
         self.ended: list[int] = []
         self.dropped: list[str] = []
@@ -38,12 +38,9 @@ class Recorder:
         self.may_run.clear()
         self.is_running.clear()
 
-    def batch_formed(self, size: int, waited_seconds: Sequence[float]) -> None:
-        self.formed.append(size)
-        self.waited.extend(waited_seconds)
-
-    def batch_ended(self, size: int, ran_seconds: float) -> None:
+    def batch_ended(self, size: int, waited_seconds: Sequence[float], ran_seconds: float) -> None:
         self.ended.append(size)
+        self.waited.extend(waited_seconds)
 
     def request_dropped(self, reason: str) -> None:
         self.dropped.append(reason)
@@ -99,6 +96,47 @@ async def occupy(batcher: Batcher[int, int], recorder: Recorder) -> Awaitable[ob
     return future
 
 
+def test_a_full_batch_starts_although_the_event_loop_is_busy(
+    play: Play, recorder: Recorder
+) -> None:
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        first = await occupy(batcher, recorder)
+        second = batcher.submit([1, 2, 3, 4], LONG_SECONDS)
+        third = batcher.submit([5], LONG_SECONDS)
+        assert batcher.waiting_items == 5
+        recorder.may_run.set()
+        deadline = time.monotonic() + LONG_SECONDS
+        while len(recorder.batches) < 2:  # nothing else has its turn on the loop meanwhile
+            assert time.monotonic() < deadline
+        await first
+        assert [await second, await third] == [[1, 4, 9, 16], [25]]
+        assert batcher.waiting_items == 0
+
+    play(scenario)
+    assert recorder.batches == [[0], [1, 2, 3, 4], [5]]
+
+
+def test_a_batch_that_is_ready_takes_no_second_thread(
+    recorder: Recorder, executor: ThreadPoolExecutor
+) -> None:
+    running, most = threading.Semaphore(1), []
+
+    def run(items: Sequence[int]) -> list[int | Exception]:
+        most.append(running.acquire(blocking=False))
+        time.sleep(0.001)
+        running.release()
+        return [item * item for item in items]
+
+    async def scenario(batcher: Batcher[int, int]) -> None:
+        for _ in range(50):
+            futures = [batcher.submit([number, number], LONG_SECONDS) for number in range(5)]
+            await asyncio.gather(*futures)
+
+    recorder.run = run  # type: ignore[method-assign]
+    run_scenario(scenario, recorder, executor)
+    assert all(most)
+
+
 def test_a_lone_item_runs_at_once(play: Play, recorder: Recorder) -> None:
     async def scenario(batcher: Batcher[int, int]) -> None:
         assert await batcher.submit([3], LONG_SECONDS) == [9]
@@ -122,7 +160,7 @@ def test_items_that_arrive_while_a_batch_runs_form_the_next_one(
 
     play(scenario)
     assert recorder.batches == [[0], [1, 2, 3]]
-    assert recorder.formed == recorder.ended == [1, 3]
+    assert recorder.ended == [1, 3]
     assert len(recorder.waited) == 4
 
 
@@ -247,7 +285,8 @@ def test_the_rest_of_a_split_request_is_dropped_when_it_is_cancelled(
         assert batcher.waiting_items == 0
 
     play(scenario)
-    assert recorder.batches == [[0, 1, 2, 3], [7]]
+    # The second batch was full and ready; what was left over is dropped.
+    assert recorder.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [7]]
 
 
 def test_a_request_past_its_deadline_is_dropped_when_the_batch_forms(
@@ -311,7 +350,7 @@ def test_on_the_loop_all_who_come_in_one_turn_run_together(
 
     play_on_loop(scenario)
     assert recorder.batches == [[1, 2, 3], [4, 5, 6]]
-    assert recorder.formed == recorder.ended == [3, 3]
+    assert recorder.ended == [3, 3]
 
 
 def test_on_the_loop_others_have_their_turn_between_two_batches(
@@ -383,7 +422,7 @@ def test_no_more_batches_run_at_once_than_may(
         assert await batcher.submit([5], LONG_SECONDS) == [25]
 
     run_two_at_once(scenario, recorder.run, recorder, executor)
-    assert recorder.formed[:3] == [1, 1, 2]
+    assert sorted(map(len, recorder.batches)) == [1, 1, 1, 2]
     assert sum(recorder.ended) == 5
 
 
