@@ -74,14 +74,25 @@ def open_packed(packed_folder: Path, name: str, fingerprint: str) -> PackedDatas
 
 def open_newest(packed_folder: Path, name: str) -> PackedDataset | None:
     """Return the copy of data set `name` that was packed last, or None where there is none."""
-    descriptions = (packed_folder / name).glob("*/dataset.json")
-    newest_first = sorted(descriptions, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    copies = _list_packed(packed_folder / name)
+    newest_first = sorted(copies, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return next(filter(None, (_open_folder(path.parent) for path in newest_first)), None)
 
 
 def packed_names(packed_folder: Path) -> list[str]:
     """Return the names of all packed data sets, sorted."""
-    return sorted({path.parent.parent.name for path in packed_folder.glob("*/*/dataset.json")})
+    return sorted(folder.name for folder in list_folder(packed_folder) if _list_packed(folder))
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """Return what lies in `folder`: nothing, where there is no such folder.
+
+    Raises OSError where it cannot be read. From Python 3.13 on, `Path.glob` would find nothing.
+    """
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def pack(
@@ -128,6 +139,12 @@ def pack(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return _read_folder(parent / fingerprint)
+
+
+def _list_packed(folder: Path) -> list[Path]:
+    """Return the descriptions of the copies of one data set."""
+    descriptions = (copy / "dataset.json" for copy in list_folder(folder))
+    return [path for path in descriptions if path.is_file()]
 
 
 def _open_folder(folder: Path) -> PackedDataset | None:

@@ -132,8 +132,9 @@ def _summarise(name: str, classes: tuple[str, ...], shape: tuple[int, ...]) -> s
 
 
 def _names(settings: Settings) -> list[str]:
-    own = {path.name for path in settings.datasets_folder.glob("[!.]*") if path.is_dir()}
-    return sorted({*BUILT_IN, *own, *packed.packed_names(settings.packed_folder)})
+    own = (path for path in packed.list_folder(settings.datasets_folder) if path.is_dir())
+    names = {path.name for path in own if not path.name.startswith(".")}
+    return sorted({*BUILT_IN, *names, *packed.packed_names(settings.packed_folder)})
 
 
 def _describe(name: str, settings: Settings) -> CatalogueEntry:

@@ -16,6 +16,7 @@ from store.artifacts import ArtifactStore
 from store.database import Database
 from store.errors import DatabaseError, DatasetError, StaleAttemptError
 from store.jobs import Claim
+from store.refusals import explain_refusal
 from store.rescue import Rescue
 from store.settings import Settings
 from worker import datasets, networks, sweeps
@@ -28,7 +29,7 @@ from worker.pulse import Pulse
 
 IDLE_INTERVAL_SECONDS = 0.5
 CATALOGUE_INTERVAL_SECONDS = 10.0
-DATABASE_RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,11 @@ class Worker:
             except DatabaseError as error:
                 # A full disk, say: the worker stays, and goes on when the database does.
                 log.warning("Waiting for the database: %s", error)
-                self.shutdown.wait(DATABASE_RETRY_SECONDS)
+                self.shutdown.wait(RETRY_SECONDS)
+            except OSError as error:
+                # A data folder that cannot be listed, say; what a job meets is kept with the job.
+                log.warning("Waiting for the system: %s", explain_refusal(error) or error)
+                self.shutdown.wait(RETRY_SECONDS)
             else:
                 if not has_worked:
                     self.shutdown.wait(IDLE_INTERVAL_SECONDS)
@@ -129,7 +134,7 @@ class Worker:
                 log.warning("Job %d: %s", claim.job_id, stale)
             except DatabaseError as refusal:
                 log.warning("The failure of job %d is not recorded yet: %s", claim.job_id, refusal)
-                if not self.shutdown.wait(DATABASE_RETRY_SECONDS):
+                if not self.shutdown.wait(RETRY_SECONDS):
                     continue
             return
 

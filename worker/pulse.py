@@ -16,6 +16,7 @@ from store import jobs, workers
 from store.database import Database
 from store.errors import DatabaseError, StaleAttemptError
 from store.jobs import Claim
+from store.refusals import explain_refusal
 from store.rescue import Rescue
 from store.tables import JobStatus
 from worker.last_words import LastWords
@@ -149,6 +150,8 @@ class Pulse:
             except DatabaseError as error:
                 # The lease may run out meanwhile; the fencing token keeps that harmless.
                 log.warning("No heartbeat: %s", error)
+            except OSError as error:
+                log.warning("No heartbeat: %s", explain_refusal(error) or error)
             if self._ended.wait(min(WATCH_INTERVAL_SECONDS, self._heartbeat_interval_seconds)):
                 return
 

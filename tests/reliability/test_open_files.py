@@ -50,6 +50,23 @@ def test_the_api_outlives_a_lack_of_open_files_and_says_what_to_do(
     assert stack.submit()["status"] == "queued"
 
 
+def test_an_idle_worker_outlives_a_lack_of_open_files(start_stack: Callable[..., Stack]) -> None:
+    stack = start_stack()
+    worker = stack.start_worker()
+    stack.wait_for_status(stack.submit(epochs=1)["id"], "succeeded", seconds=300)
+
+    def has_met_it() -> bool:
+        return "`ulimit -n`" in (stack.folder / "worker-1.log").read_text()
+
+    with no_more_files(worker):
+        stack.wait(has_met_it, 60)
+    assert worker.poll() is None
+
+    stack.wait_for_status(stack.submit(epochs=1)["id"], "succeeded", seconds=300)
+    names = [dataset["name"] for dataset in stack.get("/datasets")["items"]]
+    assert names == ["cifar10", "shapes"]
+
+
 def test_a_worker_outlives_a_lack_of_open_files_and_its_job_can_be_retried(
     start_stack: Callable[..., Stack],
 ) -> None:
