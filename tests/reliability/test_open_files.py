@@ -82,3 +82,22 @@ def test_a_worker_outlives_a_lack_of_open_files_and_its_job_can_be_retried(
 
     assert stack.client.post(f"/jobs/{job['id']}/retry").status_code == 200
     stack.wait_for_status(job["id"], "succeeded", seconds=300)
+
+
+def test_a_job_that_finds_no_open_file_at_its_end_says_so_and_goes_on_when_retried(
+    start_stack: Callable[..., Stack],
+) -> None:
+    stack = start_stack()
+    worker = stack.start_worker()
+    job_id = stack.submit(epochs=10)["id"]
+    stack.wait(lambda: stack.get(f"/jobs/{job_id}/metrics")["epochs"], 60)
+
+    with no_more_files(worker):
+        job = stack.wait_for_status(job_id, "failed", seconds=300)
+    assert job["error"]["code"] == "system_refused"
+    assert "`ulimit -n`" in job["error"]["message"]
+    assert worker.poll() is None
+
+    assert stack.client.post(f"/jobs/{job_id}/retry").status_code == 200
+    stack.wait_for_status(job_id, "succeeded", seconds=300)
+    assert "resumed_from_checkpoint" in stack.list_event_kinds(job_id)
