@@ -20,7 +20,7 @@ from service.processes import serve_in_processes, stop_with_parent
 from store import keys, migrations
 from store.database import Database
 from store.errors import ConflictError, TenfoldError
-from store.memory import bound_arenas
+from store.memory import bound_arenas, collect_rarely
 from store.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # A request that runs longer than this after SIGTERM is cut off.
 SHUTDOWN_TIMEOUT_SECONDS = 10
 MOST_PROCESSES = 256
+_BACKLOG = 2048
 _logger = logging.getLogger("service")
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -60,16 +61,15 @@ def main() -> int:
         return _serve(settings, socket.socket(fileno=arguments.listener))
     try:
         _prepare(settings)
-        listener = _listen(settings.host, settings.port)
+        listeners = _listen(settings.host, settings.port, arguments.workers)
     except TenfoldError as error:
         return _explain(error.message)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         return _explain(f"The API cannot listen on {where}: {_advise(error)}")
-    if arguments.workers > 1:
-        with listener:
-            return serve_in_processes(arguments.workers, listener)
-    return _serve(settings, listener)
+    if len(listeners) > 1:
+        return serve_in_processes(listeners)
+    return _serve(settings, listeners[0])
 
 
 def build_config(settings: Settings) -> uvicorn.Config:
@@ -116,6 +116,7 @@ def _parse_count(text: str) -> int:
 def _serve(settings: Settings, listener: socket.socket) -> int:
     with listener:
         server = Server(build_config(settings))
+        collect_rarely()
         server.run(sockets=[listener])
     return 0 if server.started else 1
 
@@ -141,10 +142,19 @@ def _prepare(settings: Settings) -> None:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return the listening socket, so that a busy port is known before anything else starts."""
+def _listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """Return listening sockets, so that a busy port is known before anything else starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    first = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    if count == 1:
+        return [first]
+    # The port is free, and stays so for the others: only this user's could take it as well.
+    port = first.getsockname()[1]
+    first.close()
+    return [
+        socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=True)
+        for _ in range(count)
+    ]
 
 
 def _advise(error: OSError) -> str:

@@ -84,7 +84,10 @@ class Predictor:
         try:
             return self.prepare(item)
         except InvalidRequestError as error:
-            return error
+            # They know this call, and what called it knows the error: with a picture in that circle
+            # it would take memory until the garbage collector comes by.
+            error.__cause__ = error.__context__ = None
+            return error.with_traceback(None)
 
 
 def read_input_shape(manifest: dict[str, Any]) -> InputShape:

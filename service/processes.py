@@ -1,4 +1,9 @@
-"""`--workers N`: several server processes on one listening socket, replaced when one dies."""
+"""`--workers N`: several server processes on one port, replaced when one dies.
+
+Each has a listening socket of its own (SO_REUSEPORT), among which the kernel spreads new
+connections by a hash. On one socket the process that wakes up first takes all that have come. The
+sockets belong to the parent: what came for a process that died waits for the one in its place.
+"""
 
 import logging
 import os
@@ -8,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -23,18 +28,18 @@ _SHORTEST_LIFE_SECONDS = 5.0
 _STOP_SECONDS = 15.0
 
 
-def serve_in_processes(count: int, listener: socket.socket) -> int:
-    """Run `count` processes until SIGTERM or Ctrl-C; return the exit status.
+def serve_in_processes(listeners: Sequence[socket.socket]) -> int:
+    """Run a process for each listener until SIGTERM or Ctrl-C; return the exit status.
 
     The caller's handlers of these signals must raise SystemExit.
     """
     with tempfile.TemporaryDirectory(prefix="tenfold-metrics-") as folder:
         environment = os.environ | {SHARED_FOLDER_VARIABLE: folder}
         with _lifeline() as lifeline:
-            family = _Family(listener.fileno(), lifeline, environment)
+            family = _Family(lifeline, environment)
             try:
-                for _ in range(count):
-                    family.start_one()
+                for listener in listeners:
+                    family.start_one(listener.fileno())
                 return family.replace_the_dead(folder)
             finally:
                 family.stop()
@@ -43,21 +48,22 @@ def serve_in_processes(count: int, listener: socket.socket) -> int:
 class _Family:
     """The processes that serve."""
 
-    def __init__(self, listener: int, lifeline: int, environment: dict[str, str]) -> None:
-        self._listener = listener
+    def __init__(self, lifeline: int, environment: dict[str, str]) -> None:
         self._lifeline = lifeline
         self._environment = environment
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._listeners: dict[int, int] = {}  # by process: the file descriptor of its own
         self._started_at: dict[int, float] = {}
 
-    def start_one(self) -> None:
-        options = ["--listener", str(self._listener), "--lifeline", str(self._lifeline)]
+    def start_one(self, listener: int) -> None:
+        options = ["--listener", str(listener), "--lifeline", str(self._lifeline)]
         process = subprocess.Popen(  # noqa: S603 -- this very program
             [sys.executable, "-m", "service", *options],
             env=self._environment,
-            pass_fds=(self._listener, self._lifeline),
+            pass_fds=(listener, self._lifeline),
         )
         self._processes[process.pid] = process
+        self._listeners[process.pid] = listener
         self._started_at[process.pid] = monotonic()
 
     def replace_the_dead(self, metrics_folder: str) -> int:
@@ -73,7 +79,7 @@ class _Family:
                 _logger.error("A server process ended at its start: see the log above.")
                 return 1
             _logger.error("Server process %d ended (%d); starting another", pid, process.returncode)
-            self.start_one()
+            self.start_one(self._listeners.pop(pid))
 
     def stop(self) -> None:
         for process in self._processes.values():

@@ -1,9 +1,11 @@
 """`POST /predict` on a real server, with models published into a real database."""
 
 import base64
+import gc
 import io
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.uploads import Upload
 from store.database import Database
 from store.images import decode, fit
 from store.models import set_alias
@@ -324,3 +327,24 @@ def test_the_serving_process_never_imports_torch(settings: Settings) -> None:
         check=True,
         cwd=Path(__file__).parents[2],
     )
+
+
+@pytest.mark.parametrize("content", [encode(make_pixels(1))[:-500], b"no picture"])
+def test_what_a_refused_picture_held_goes_without_the_garbage_collector(
+    client: httpx.Client, content: bytes
+) -> None:
+    def count_uploads() -> int:
+        return sum(isinstance(item, Upload) for item in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert client.post("/predict", content=content, headers=PNG).is_client_error
+        # The client has its reply before the server is done with the request.
+        deadline = time.monotonic() + 10
+        while count_uploads() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert count_uploads() == 0
+    finally:
+        gc.enable()

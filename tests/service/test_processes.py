@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -28,16 +29,16 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        environment = os.environ | {
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = os.environ | {
             "TENFOLD_DATA": str(settings.data),
-            "TENFOLD_PORT": str(port),
+            "TENFOLD_PORT": str(self.port),
             "PYTHONPATH": str(ROOT),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service", "--workers", str(WORKERS)],
-            env=environment,
+            env=self.environment,
             cwd=settings.data,
         )
 
@@ -97,6 +98,37 @@ def test_processes_share_the_port_and_their_numbers(service: Service) -> None:
 
 
 @pytest.mark.timeout(180)
+def test_connections_are_spread_among_the_processes(service: Service) -> None:
+    # Each falls to either with the same chance: of 64, less than 8 to one in 10^9 runs.
+    connections = [
+        socket.create_connection(("127.0.0.1", service.port), timeout=10) for _ in range(64)
+    ]
+    try:
+        for connection in connections:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(16).startswith(b"HTTP/1.1 200")
+        shares = [_count_connections(pid, service.port) for pid in service.children()]
+    finally:
+        for connection in connections:
+            connection.close()
+    assert min(shares) >= 8, shares
+    assert sum(shares) == 64
+
+
+@pytest.mark.timeout(180)
+def test_a_port_that_another_service_of_several_processes_uses_is_busy(service: Service) -> None:
+    other = subprocess.run(
+        [sys.executable, "-m", "service", "--workers", str(WORKERS)],
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert other.returncode == 1
+    assert "stop what uses that port, or choose another with TENFOLD_PORT" in other.stderr
+
+
+@pytest.mark.timeout(180)
 def test_a_process_that_is_killed_is_replaced(service: Service) -> None:
     before = service.children()
     # One that ends right after its start would only end again, so that is not replaced.
@@ -132,6 +164,18 @@ def test_a_number_of_processes_that_makes_no_sense_is_refused(count: str) -> Non
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     assert "number from 1 to 256" in done.stderr
+
+
+def _count_connections(pid: int, port: int) -> int:
+    """Return how many accepted connections to `port` the process has."""
+    local = f"0100007F:{port:04X}"
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = {f"socket:[{row[9]}]" for row in rows if row[1] == local and row[3] == "01"}
+    count = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            count += str(link.readlink()) in established
+    return count
 
 
 def _read_age_seconds(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""What is kept of freed memory, seen in the page faults of a fresh process."""
+"""What is kept of freed memory, seen in fresh processes."""
 
 import json
 import platform
@@ -46,3 +46,11 @@ def test_memory_that_was_freed_is_used_again_without_page_faults() -> None:
 
 def test_memory_that_was_kept_can_be_given_back() -> None:
     assert _run("keep")["returned"] > 32 * 2**20
+
+
+def test_the_collector_looks_rarely_and_never_at_what_was_there() -> None:
+    program = (
+        "import gc; from store.memory import collect_rarely; collect_rarely(); "
+        "print(gc.get_threshold()[0] > 700, gc.get_freeze_count() > 0)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "True True\n"
