@@ -8,7 +8,6 @@ in the memory of the host, as in the service. At last it says what the service w
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from peers.publish import export_network
 from surroundings import describe_surroundings
 
 from service.engines import CUDA, OnnxEngine, load_engine
+from store.cores import count_cores
 from store.images import Pixels
 
 SEED = 7
@@ -79,7 +79,7 @@ def list_engines(network: str, model: bytes) -> Iterator[tuple[str, Run]]:
     if device == "cuda":
         graphs = torch.compile(eager, mode="reduce-overhead", dynamic=False)
         yield "PyTorch CUDA graphs", on_torch(graphs, device)
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     for threads in sorted({1, cores}):
         yield f"ONNX Runtime, CPU, {threads} threads", OnnxEngine(model, threads).run
     if CUDA in onnxruntime.get_available_providers():

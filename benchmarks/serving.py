@@ -42,6 +42,7 @@ from peers.publish import export_network, publish_network
 from surroundings import describe_surroundings
 
 from service.engines import TunedEngine, load_engine
+from store.cores import count_cores
 
 PEERS = Path(__file__).parent / "peers"
 START_SECONDS = 120
@@ -196,7 +197,7 @@ def start(server: Server, network: str, cache: Path) -> Iterator[int]:
     port = find_free_port()
     with tempfile.TemporaryDirectory() as folder:
         # Two processes with as many threads as there are cores each would only disturb each other.
-        threads = max(1, len(os.sched_getaffinity(0)) // server.processes)
+        threads = max(1, count_cores() // server.processes)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         if server.script is None:
             publish_network(Path(folder), network)

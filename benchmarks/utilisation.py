@@ -10,7 +10,6 @@ cores.
 """
 
 import argparse
-import os
 import statistics
 import time
 from itertools import islice
@@ -21,6 +20,7 @@ from surroundings import describe_surroundings, find_device, open_cifar10
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from store.cores import count_cores
 from store.packed import PackedDataset
 from store.reports import StepReport
 from store.specs import RECIPES, JobRequest, RecipeName, TrainingSpec
@@ -35,7 +35,7 @@ _LAPS = 4
 
 def measure_matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the most operations a second of a square matrix product over a few rounds."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(count_cores())
     side = _MATRIX_SIDE[device.type]
     left = torch.randn(side, side, device=device).to(dtype)
     best = float("inf")

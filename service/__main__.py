@@ -146,8 +146,9 @@ def _listen(host: str, port: int, count: int) -> list[socket.socket]:
     """Return listening sockets, so that a busy port is known before anything else starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     first = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    if count == 1:
-        return [first]
+    if count == 1 or sys.platform != "linux":
+        # Other systems give all connections to one of the sockets of a port.
+        return [first] * count
     # The port is free, and stays so for the others: only this user's could take it as well.
     port = first.getsockname()[1]
     first.close()

@@ -5,12 +5,12 @@ the interpreter there. A large one, or many small ones, would delay everybody el
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from service.batching import OverloadedError
 from service.predictor import Item, PreparedItem
+from store.cores import count_cores
 
 # Up to here a decode takes less time than handing it to another thread and back.
 _SMALL_BYTES = 4_096
@@ -94,7 +94,3 @@ def _split(items: Sequence[Item]) -> list[Sequence[Item]]:
         parts[-1].append(item)
         is_open = not is_large(item)
     return [*parts]
-
-
-def count_cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -1,6 +1,5 @@
 """What executes an exported network. One method, so that a faster engine can take its place."""
 
-import os
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
@@ -9,6 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from store.cores import count_cores
 from store.errors import ArtifactError
 from store.images import Pixels
 
@@ -116,7 +116,7 @@ def _choose_engine(model: bytes, images: Pixels) -> TunedEngine:
 def _choose_threads(model: bytes, images: Pixels) -> TunedEngine:
     """Try one thread and all cores: small networks lose by a second thread, large ones gain."""
     single = _tune(OnnxEngine(model, threads=1), 1, images)
-    cores = len(os.sched_getaffinity(0))
+    cores = count_cores()
     if cores == 1 or single.seconds_per_item < _WORTH_THREADS_SECONDS:
         return single
     together = _tune(OnnxEngine(model, threads=cores), cores, images)

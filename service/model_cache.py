@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from service.batching import Batcher
-from service.decoding import Decoder, are_decoded_at_once, count_cores
+from service.decoding import Decoder, are_decoded_at_once
 from service.engines import TunedEngine, load_engine
 from service.monitoring import BatchObserver, Monitoring
 from service.predictor import Item, Prediction, Predictor, PreparedItem, read_input_shape
 from store import models
 from store.artifacts import ArtifactStore
+from store.cores import count_cores
 from store.database import Database
 from store.errors import InvalidRequestError
 from store.memory import release_freed_memory

@@ -2,7 +2,8 @@
 
 import ctypes
 import gc
-import os
+
+from store.cores import count_cores
 
 # Parameters of mallopt(3), as glibc's malloc.h numbers them. Other libraries have no mallopt, or
 # ignore what they do not know.
@@ -19,7 +20,7 @@ def bound_arenas() -> None:
 
     glibc would make eight for each core, and each keeps what its largest request needed.
     """
-    _set_options({_MOST_ARENAS: len(os.sched_getaffinity(0))})
+    _set_options({_MOST_ARENAS: count_cores()})
 
 
 def keep_freed_memory() -> None:

@@ -1,6 +1,5 @@
 """Many picture files into one array, by all cores."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from store.cores import count_cores
 from store.errors import DatasetError, InvalidRequestError
 from store.images import Pixels, decode, fit
 from worker.dataset_sources import LoadStoppedError, Notify, ShouldStop
@@ -53,7 +53,7 @@ class Decoder:
             return end
 
         # Threads pay because Pillow's decoders release the interpreter lock.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             try:
                 for end in pool.map(decode_chunk, range(0, len(paths), _CHUNK_FILES)):
                     if end % _FILES_BETWEEN_NOTICES == 0 or end == len(paths):

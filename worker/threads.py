@@ -1,9 +1,8 @@
 """How many CPU threads a training step is worth."""
 
-import os
-
 import torch
 
+from store.cores import count_cores
 from store.specs import TrainingSpec
 
 # Below this many images a step's operations are over before a second thread has woken up, and on
@@ -14,4 +13,4 @@ _SMALLEST_SHARED_BATCH = 64
 def use_threads(spec: TrainingSpec) -> None:
     """Set this process's number of threads for the batches of `spec`."""
     is_worth_sharing = spec.batch_size >= _SMALLEST_SHARED_BATCH
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if is_worth_sharing else 1)
+    torch.set_num_threads(count_cores() if is_worth_sharing else 1)

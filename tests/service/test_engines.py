@@ -1,12 +1,11 @@
 """The engine as it is loaded: measured on this machine, and right whatever was measured."""
 
-import os
-
 import numpy as np
 import onnxruntime
 import pytest
 
 from service.engines import load_engine
+from store.cores import count_cores
 from store.errors import ArtifactError
 from tests.service.serving import build_network, make_pixels
 
@@ -15,7 +14,7 @@ from tests.service.serving import build_network, make_pixels
 def test_the_measured_batch_keeps_to_the_bound_and_the_cores(most: int) -> None:
     tuned = load_engine(build_network(), (32, 32, 3), most)
     assert 1 <= tuned.batch_items <= most
-    assert 1 <= tuned.threads <= len(os.sched_getaffinity(0))
+    assert 1 <= tuned.threads <= count_cores()
     assert tuned.batch_seconds > 0
 
 
