@@ -3,7 +3,7 @@
     python benchmarks/serving.py --cache ~/.cache/tenfold-peers
 
 makes an environment for each peer in the cache folder (several GB, once), then measures. Every
-server has its turn in every round, and so has a loop without HTTP: whatever slows the machine down
+server has its turn in every round, and so have two loops without HTTP: what slows the machine down
 for a minute slows them all. Peers that cannot be installed or started are left out. wrk must be
 installed.
 """
@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from peers.publish import export_network, publish_network
 from surroundings import describe_surroundings
 
-from service.engines import TunedEngine, load_engine
+from service.engines import Engine, OnnxEngine, load_engine
 from store.cores import count_cores
 
 PEERS = Path(__file__).parent / "peers"
@@ -133,6 +133,17 @@ class Measurement:
         return statistics.median(self.medians_ms)
 
 
+@dataclass
+class Loop:
+    """The most there is: the same engine on full batches, without any HTTP."""
+
+    engine: Engine
+    threads: int
+    batch_items: int
+    parallel_batches: int
+    rates: list[float] = field(default_factory=list)
+
+
 Key = tuple[str, str, int]  # server, kind of body, connections
 
 
@@ -151,14 +162,15 @@ def main() -> None:
         scripts = write_load_scripts(Path(folder))
         for network in arguments.networks:
             found: dict[Key, Measurement] = defaultdict(Measurement)
-            loop_rates = []
-            tuned = load_engine(export_network(network), (32, 32, 3), LOOP_BATCH)
+            loops = build_loops(export_network(network))
             for _ in range(arguments.repeats):
-                loop_rates.append(measure_loop(tuned))
+                for loop in loops:
+                    loop.rates.append(measure_loop(loop))
                 for server in chosen:
                     measure_server(server, network, scripts, arguments, found)
             print_table(network, found, arguments)
-            print_loop(tuned, statistics.median(loop_rates), found)
+            for loop in loops:
+                print_loop(loop, found)
         print(f"Versions: {describe_versions(chosen, arguments.cache)}")
 
 
@@ -364,32 +376,42 @@ def print_table(network: str, found: dict[Key, Measurement], arguments: argparse
     )
 
 
-def print_loop(tuned: TunedEngine, rate: float, found: dict[Key, Measurement]) -> None:
-    """Compare with the most there is: the same engine on full batches, without any HTTP."""
-    how = f"batches of {tuned.batch_items}, {tuned.parallel_batches} at once"
-    print(f"In-process loop ({how}, {tuned.threads} threads each): {rate:.0f} images/s")
+def build_loops(network: bytes) -> list[Loop]:
+    """Return the loop that is usually written, and the one that runs as the service does."""
+    cores = count_cores()
+    tuned = load_engine(network, (32, 32, 3), LOOP_BATCH)
+    return [
+        Loop(OnnxEngine(network, cores), cores, LOOP_BATCH, parallel_batches=1),
+        Loop(tuned.engine, tuned.threads, tuned.batch_items, tuned.parallel_batches),
+    ]
+
+
+def print_loop(loop: Loop, found: dict[Key, Measurement]) -> None:
+    rate = statistics.median(loop.rates)
+    how = f"batches of {loop.batch_items}, {loop.parallel_batches} at once"
+    print(f"In-process loop ({how}, {loop.threads} threads each): {rate:.0f} images/s")
     for name in ("Tenfold", "Tenfold, 2 processes"):
         if served := found.get((name, "raw", 32)):
             print(f"{name} serves {served.rate / rate:.2f} of that")
 
 
-def measure_loop(tuned: TunedEngine) -> float:
-    """Return images per second of full batches, as many at once as the service would run."""
+def measure_loop(loop: Loop) -> float:
+    """Return images per second."""
     images = np.random.default_rng(PICTURE_SEED).integers(
-        0, 256, (tuned.batch_items, 32, 32, 3), dtype=np.uint8
+        0, 256, (loop.batch_items, 32, 32, 3), dtype=np.uint8
     )
     started_at = time.perf_counter()
 
     def repeat() -> int:
         runs = 0
         while time.perf_counter() - started_at < LOOP_SECONDS:
-            tuned.engine.run(images)
+            loop.engine.run(images)
             runs += 1
         return runs
 
-    with ThreadPoolExecutor(tuned.parallel_batches) as executor:
-        loops = [executor.submit(repeat) for _ in range(tuned.parallel_batches)]
-        runs = sum(loop.result() for loop in loops)
+    with ThreadPoolExecutor(loop.parallel_batches) as executor:
+        repeats = [executor.submit(repeat) for _ in range(loop.parallel_batches)]
+        runs = sum(one.result() for one in repeats)
     return runs * len(images) / (time.perf_counter() - started_at)
 
 
