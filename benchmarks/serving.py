@@ -4,8 +4,8 @@
 
 makes an environment for each peer in the cache folder (several GB, once), then measures. Every
 server has its turn in every round, and so have two loops without HTTP: what slows the machine down
-for a minute slows them all. Peers that cannot be installed or started are left out. wrk must be
-installed.
+for a minute slows them all. Peers that cannot be installed or started are named and
+left out. wrk must be installed.
 """
 
 # ruff: noqa: S603 -- it starts the servers that it compares

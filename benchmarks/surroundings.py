@@ -1,7 +1,6 @@
 """What every table of a benchmark ends with: machine, versions, seed."""
 
 import contextlib
-import os
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from store.cores import count_cores
 from store.errors import TrainingError
 from store.packed import PackedDataset
 from store.settings import Settings
@@ -54,7 +54,7 @@ def find_device(name: str) -> torch.device:
 
 
 def _describe_processor() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = count_cores()
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():

@@ -52,6 +52,9 @@ class DirectRoutesMiddleware:
             response = await route.endpoint(request)
         except (TenfoldError, HTTPException, OSError) as error:
             response = errors.answer(request, error)
+            # It knows the calls, one of which may know it: both would keep the body until the
+            # garbage collector comes by.
+            error.__traceback__ = None
         except ClientDisconnect:
             return
         await response(scope, receive, send)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from store import catalogue, models, statistics
 from store.errors import InvalidRequestError, LimitError, NotFoundError
+from store.folders import list_folder
 from store.settings import Settings
 from store.specs import TrainingSpec
 from store.tables import Dataset
@@ -71,7 +72,8 @@ def _check_initial_model(session: Session, spec: TrainingSpec) -> None:
 
 def _check_exists(name: str, known: dict[str, Dataset], datasets_folder: Path) -> None:
     """Accept a folder that is newer than the catalogue, and anything while there is none."""
-    if not known or name in _list_folders(datasets_folder):
+    # Compared with what exists, so that no path is made of what a client sent.
+    if not known or name in {path.name for path in list_folder(datasets_folder)}:
         return
     raise InvalidRequestError(
         f"There is no data set {name!r}. Known: {', '.join(known)}. To add one, put images into "
@@ -79,11 +81,6 @@ def _check_exists(name: str, known: dict[str, Dataset], datasets_folder: Path) -
         code="unknown_dataset",
         known=list(known),
     )
-
-
-def _list_folders(folder: Path) -> set[str]:
-    # The names are compared with what exists, so that no path is made of what a client sent.
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _check_batch_size(spec: TrainingSpec, description: dict[str, Any]) -> None:

@@ -76,14 +76,7 @@ async def predict(request: Request) -> Response:
     prediction = model.predict(images, context.settings.predict_deadline_seconds)
     outcomes = await await_connected(request, prediction)
     if len(outcomes) == 1 and isinstance(outcomes[0], Exception):
-        error = _name_upload(outcomes[0], uploads[0])
-        # The traceback will know this call: if the call knew the error, both would keep the picture
-        # until the garbage collector comes by.
-        outcomes.clear()
-        try:
-            raise error
-        finally:
-            del error
+        raise _name_upload(outcomes[0], uploads[0])
     return Response(render(model, uploads, outcomes, options), media_type="application/json")
 
 

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 
 from prometheus_client.multiprocess import mark_process_dead
@@ -45,15 +46,22 @@ def serve_in_processes(listeners: Sequence[socket.socket]) -> int:
                 family.stop()
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A process that serves."""
+
+    process: subprocess.Popen[bytes]
+    listener: int  # the file descriptor
+    started_at: float
+
+
 class _Family:
     """The processes that serve."""
 
     def __init__(self, lifeline: int, environment: dict[str, str]) -> None:
         self._lifeline = lifeline
         self._environment = environment
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._listeners: dict[int, int] = {}  # by process: the file descriptor of its own
-        self._started_at: dict[int, float] = {}
+        self._members: dict[int, _Member] = {}  # by the number of the process
 
     def start_one(self, listener: int) -> None:
         options = ["--listener", str(listener), "--lifeline", str(self._lifeline)]
@@ -62,30 +70,29 @@ class _Family:
             env=self._environment,
             pass_fds=(listener, self._lifeline),
         )
-        self._processes[process.pid] = process
-        self._listeners[process.pid] = listener
-        self._started_at[process.pid] = monotonic()
+        self._members[process.pid] = _Member(process, listener, monotonic())
 
     def replace_the_dead(self, metrics_folder: str) -> int:
         """Start a process for each that ends; return 1 when one cannot even start."""
         while True:
             pid, status = os.waitpid(-1, 0)
-            process = self._processes.pop(pid, None)
-            if process is None:
+            member = self._members.pop(pid, None)
+            if member is None:
                 continue
-            process.returncode = os.waitstatus_to_exitcode(status)
+            code = member.process.returncode = os.waitstatus_to_exitcode(status)
             mark_process_dead(pid, metrics_folder)  # type: ignore[no-untyped-call]
-            if monotonic() - self._started_at.pop(pid) < _SHORTEST_LIFE_SECONDS:
+            if monotonic() - member.started_at < _SHORTEST_LIFE_SECONDS:
                 _logger.error("A server process ended at its start: see the log above.")
                 return 1
-            _logger.error("Server process %d ended (%d); starting another", pid, process.returncode)
-            self.start_one(self._listeners.pop(pid))
+            _logger.error("Server process %d ended (%d); starting another", pid, code)
+            self.start_one(member.listener)
 
     def stop(self) -> None:
-        for process in self._processes.values():
+        processes = [member.process for member in self._members.values()]
+        for process in processes:
             process.send_signal(signal.SIGTERM)
         deadline = monotonic() + _STOP_SECONDS
-        for process in self._processes.values():
+        for process in processes:
             try:
                 process.wait(max(0.0, deadline - monotonic()))
             except subprocess.TimeoutExpired:

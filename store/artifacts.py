@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from store.durability import flush
 from store.errors import ArtifactError, NotFoundError
+from store.folders import list_folder
 from store.refusals import explain_refusal
 from store.tables import Artifact, ArtifactChunk, ArtifactFile
 
@@ -209,12 +210,10 @@ class FolderArtifacts(ArtifactStore):
         _call_once_after(session, "after_commit", self._erase, artifact_id)
 
     def find_orphans(self, session: Session) -> list[str]:
-        if not self.folder.is_dir():
-            return []
         known = set(session.scalars(select(Artifact.id)))
         return sorted(
             path.name
-            for path in self.folder.iterdir()
+            for path in list_folder(self.folder)
             if _ARTIFACT_FOLDER.fullmatch(path.name) and path.name not in known
         )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from store.durability import flush
 from store.errors import DatasetError
+from store.folders import list_folder
 from store.images import Pixels
 from store.refusals import explain_refusal
 
@@ -82,17 +83,6 @@ def open_newest(packed_folder: Path, name: str) -> PackedDataset | None:
 def packed_names(packed_folder: Path) -> list[str]:
     """Return the names of all packed data sets, sorted."""
     return sorted(folder.name for folder in list_folder(packed_folder) if _list_packed(folder))
-
-
-def list_folder(folder: Path) -> list[Path]:
-    """Return what lies in `folder`: nothing, where there is no such folder.
-
-    Raises OSError where it cannot be read. From Python 3.13 on, `Path.glob` would find nothing.
-    """
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def pack(

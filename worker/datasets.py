@@ -9,6 +9,7 @@ from store import packed
 from store.catalogue import put_dataset
 from store.database import Database
 from store.errors import DatasetError
+from store.folders import list_folder
 from store.packed import PackedDataset, Split
 from store.settings import Settings
 from store.specs import NAME_PATTERN
@@ -132,9 +133,9 @@ def _summarise(name: str, classes: tuple[str, ...], shape: tuple[int, ...]) -> s
 
 
 def _names(settings: Settings) -> list[str]:
-    own = (path for path in packed.list_folder(settings.datasets_folder) if path.is_dir())
-    names = {path.name for path in own if not path.name.startswith(".")}
-    return sorted({*BUILT_IN, *names, *packed.packed_names(settings.packed_folder)})
+    folders = (path for path in list_folder(settings.datasets_folder) if path.is_dir())
+    own = {path.name for path in folders if not path.name.startswith(".")}
+    return sorted({*BUILT_IN, *own, *packed.packed_names(settings.packed_folder)})
 
 
 def _describe(name: str, settings: Settings) -> CatalogueEntry:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from store.errors import DatasetError
+from store.folders import list_folder
 from store.packed import SPLITS, Examples, Split
 from worker.dataset_sources import Content, Notify, Outline, ShouldStop, digest
 from worker.decoding import Decoder, SizesDifferError, decode_file
@@ -181,7 +182,7 @@ def _is_class_folder(path: Path) -> bool:
 
 def _subpaths(folder: Path) -> list[Path]:
     with _named_errors(folder):
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        return sorted(list_folder(folder))
 
 
 def _subfolders(folder: Path) -> list[str]:
